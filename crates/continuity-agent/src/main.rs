@@ -1,0 +1,2 @@
+//! The node agent: observe, decide, project, report.
+fn main() {}

@@ -1,0 +1,1 @@
+//! CRD types, validation, and the condition and reason vocabulary of Continuity.

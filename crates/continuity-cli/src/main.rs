@@ -1,0 +1,2 @@
+//! kubectl continuity: status, check, explain, uninstall.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Load, attach, pin, publish and read the kernel programs.

@@ -1,0 +1,1 @@
+//! The law: pressure, regimes, slots; pure, deterministic, no clock, no I/O.

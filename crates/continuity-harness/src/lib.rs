@@ -1,0 +1,1 @@
+//! The wind tunnel: plant, scenarios, peers, replay, invariants.

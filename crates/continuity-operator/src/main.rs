@@ -1,0 +1,2 @@
+//! The cluster operator: binds policies, plans, gathers, hints.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Layout of the maps shared by the kernel programs and user space.

@@ -1,0 +1,2 @@
+//! Generation, checks, the cluster, the demo and the tests.
+fn main() {}
