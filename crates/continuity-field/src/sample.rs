@@ -1,0 +1,153 @@
+//! What a node measured since the last step: the only input of the law besides its constants.
+//!
+//! Counters are deltas over [`Samples::interval`]; gauges are values at `now`. Missing is never healthy: a backend
+//! without answers is one about which nothing is known.
+
+use crate::Nanos;
+use crate::histogram::{AGE_BUCKETS, BUCKETS};
+
+/// A backend, by a number that the caller keeps stable as long as its address and port stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct BackendId(pub u64);
+
+/// How far a backend is from this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Locality {
+    /// On this node.
+    Node,
+    /// In this node's zone.
+    Zone,
+    /// Elsewhere, or not known.
+    #[default]
+    Elsewhere,
+}
+
+/// What the newest in-band report of a backend said (law-balancing §2.2), and how reports have been arriving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReportSample {
+    /// Reported turnaround, Q8 log2 of µs.
+    pub level: i32,
+    /// Requests in flight at the backend, Q4.
+    pub in_flight: u16,
+    /// Their recent mean, Q4.
+    pub queue: u16,
+    /// Error share, 255 = all.
+    pub errors: u8,
+    /// Age of the report at `now`.
+    pub age: Nanos,
+    /// Reports received, delta.
+    pub received: u32,
+    /// Of those, reports that differed from the one before, delta.
+    pub renewed: u32,
+}
+
+/// One backend over one interval, as this node saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendSample {
+    /// Which backend.
+    pub id: BackendId,
+    /// May get new connections. False: terminating or not ready; still measured, never chosen.
+    pub in_service: bool,
+    /// Relative capacity in thousandths of an ordinary replica; 0 counts as 1000 (unknown).
+    pub capacity: u32,
+    /// Distance to this node.
+    pub locality: Locality,
+    /// Connects sent to it, delta. All deltas are over [`Samples::interval`].
+    pub attempts: u64,
+    /// Connects that succeeded, delta.
+    pub established: u64,
+    /// Connects refused (RST to the SYN), delta.
+    pub refused: u64,
+    /// Connects that ran into their time-out, delta.
+    pub timed_out: u64,
+    /// Connections that the backend ended (RST or FIN) after the request and before any payload came back, delta.
+    pub reset_before_data: u64,
+    /// Requests that got their first byte back, delta.
+    pub answered: u64,
+    /// Requests whose client gave up and closed while it waited for the first byte, delta.
+    pub abandoned: u64,
+    /// First payload out → first payload back, counts by [`crate::histogram::bucket`], delta.
+    pub turnaround: [u32; BUCKETS],
+    /// Connections opened by us and not yet closed, gauge.
+    pub in_flight: u32,
+    /// Requests (or connects) sent and not yet answered, by [`crate::histogram::age_bucket`], gauge.
+    pub unanswered: [u32; AGE_BUCKETS],
+    /// The kernel's own level `lw`: log2 of µs in Q8, half-way up, 1/8 down; `None` before the first answer.
+    pub level: Option<i32>,
+    /// The kernel's failure penalty at `now`, Q8 octaves, 0 ..= 2560.
+    pub penalty: u32,
+    /// CPU stall of the backend's pod or node, permille of time (PSI some avg10); only ever worsens a backend.
+    pub stall_permille: Option<u32>,
+    /// The newest in-band report, where reports are in use.
+    pub report: Option<ReportSample>,
+}
+
+impl BackendSample {
+    /// A backend of ordinary capacity, in service, of which nothing was measured.
+    pub fn new(id: BackendId) -> Self {
+        Self {
+            id,
+            in_service: true,
+            capacity: 1_000,
+            locality: Locality::Elsewhere,
+            attempts: 0,
+            established: 0,
+            refused: 0,
+            timed_out: 0,
+            reset_before_data: 0,
+            answered: 0,
+            abandoned: 0,
+            turnaround: [0; BUCKETS],
+            in_flight: 0,
+            unanswered: [0; AGE_BUCKETS],
+            level: None,
+            penalty: 0,
+            stall_permille: None,
+            report: None,
+        }
+    }
+}
+
+/// What the cluster says about a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VerdictKind {
+    /// Enough other nodes found it sick: isolate it here too.
+    Isolate,
+    /// Another node got good answers from it: start its return here too.
+    Release,
+}
+
+/// A shared verdict, valid until it expires. The caller drops expired ones or leaves them in; the law checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// About whom.
+    pub backend: BackendId,
+    /// What.
+    pub kind: VerdictKind,
+    /// When it was given, on this node's clock; a verdict acts once.
+    pub given: Nanos,
+    /// When it stops counting, on this node's clock.
+    pub expires: Nanos,
+}
+
+/// Slow advice from the plan. Its absence changes no decision for the worse: the node works alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Advice<'a> {
+    /// Nodes that send to this set; 0 counts as 1.
+    pub active_nodes: u32,
+    /// Offered connections of the whole fleet, thousandths a second; 0 = not known.
+    pub offered_milli_per_second: u64,
+    /// Verdicts of others.
+    pub verdicts: &'a [Verdict],
+}
+
+/// One step's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Samples<'a> {
+    /// Time that the deltas cover.
+    pub interval: Nanos,
+    /// The backends of the set, each once, at most [`crate::SetState::MOST_BACKENDS`]; their order gives the indices of the outcome.
+    pub backends: &'a [BackendSample],
+    /// Slow advice.
+    pub advice: Advice<'a>,
+}
