@@ -1,1 +1,3 @@
 //! The wind tunnel: plant, scenarios, peers, replay, invariants.
+
+pub mod choice;

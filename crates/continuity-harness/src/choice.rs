@@ -1,0 +1,262 @@
+//! The kernel's choice of a backend, run natively: a thin, safe face of `bpf/choice.h`.
+//!
+//! Why it exists: the wind tunnel must measure the C that the hooks run, not a translation of it. The layouts below
+//! mirror the header's structs; `ffi` is the only place with unsafe code.
+//!
+//! Invariant: every index handed to C is checked there against the length of the record slice.
+//! Left out: who calls when (see `law`), and what a report is made of on the backend's node.
+
+mod ffi;
+
+#[cfg(test)]
+mod tests;
+
+pub use ffi::{dead_zone, decay, indices, lg};
+
+/// No backend.
+pub const NONE: u32 = u32::MAX;
+/// Entries of a set's slot table.
+pub const SLOTS: usize = 64;
+/// What `prediction` returns without fresh news.
+pub const NO_PREDICTION: i32 = -32768;
+
+/// Kernel time: units of 2^20 ns (1.049 ms), wrapping.
+#[must_use]
+pub fn kms(nanos: u64) -> u32 {
+    u32::try_from((nanos >> 20) & u64::from(u32::MAX)).unwrap_or(0)
+}
+
+/// What one node knows about one backend; `struct ct_record`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Record {
+    /// When the newest report with news came, kms.
+    pub ts: u32,
+    /// Reported turnaround, Q8 log2 of µs.
+    pub l: u16,
+    /// Reported requests in flight, Q4.
+    pub rif: u16,
+    /// Their recent mean, Q4.
+    pub q: u16,
+    /// Reported error share, 0..=255.
+    pub e: u8,
+    /// 1 once a report came.
+    pub has: u8,
+    /// Own in-flight at that moment.
+    pub own_at: i32,
+    /// Own requests that wait for an answer.
+    pub infl: i32,
+    /// When `pen` last changed, kms.
+    pub pts: u32,
+    /// Failure penalty, Q8 octaves.
+    pub pen: u16,
+    /// Own turnaround, log EWMA Q8; 0 = unknown.
+    pub lw: u16,
+    /// When the last answer came, kms.
+    pub lts: u32,
+    /// Reports received.
+    pub rx: u32,
+    /// Reports that said something new.
+    pub rnew: u32,
+    /// Answers.
+    pub good: u32,
+    /// Sum of reported levels over paired answers, Q8.
+    pub pair_said: u32,
+    /// Sum of own levels over the same answers, Q8.
+    pub pair_seen: u32,
+    /// Paired answers.
+    pub pair_n: u16,
+    /// Owning set + 1; 0 = not checked.
+    pub set: u16,
+    /// log2(own slots / fair slots), Q8.
+    pub shl: i16,
+    /// Weight of reports, 0..=256.
+    pub trust: u16,
+    /// Price of an isolated but needed backend, Q8; 0 = none.
+    pub fixed: u16,
+    /// 1 = isolated or removed.
+    pub off: u8,
+    /// Always 0.
+    pub reserved: u8,
+}
+
+/// The words of one set; `struct ct_choice`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Words {
+    /// Median of reported turnaround, Q8.
+    pub wm: i32,
+    /// Median of own turnaround, Q8.
+    pub lm: i32,
+    /// `lg(16 · mean own in-flight + 16)`, Q8.
+    pub ownm: i32,
+    /// The backend with the freshest good news, or [`NONE`].
+    pub mem: u32,
+    /// `(kms << 32) | (backend + 1)`; 0 = nothing due.
+    pub drip: u64,
+    /// 1 = the memory may be used.
+    pub mem_on: u8,
+    /// 1 = reports are in use.
+    pub reports: u8,
+    /// Always 0.
+    pub reserved: [u16; 3],
+}
+
+impl Default for Words {
+    fn default() -> Self {
+        Self {
+            wm: 0,
+            lm: 0,
+            ownm: 0,
+            mem: NONE,
+            drip: 0,
+            mem_on: 0,
+            reports: 0,
+            reserved: [0; 3],
+        }
+    }
+}
+
+/// One bank of a slot table; `struct ct_slots`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    /// Backend index or [`NONE`].
+    pub id: [u32; SLOTS],
+}
+
+/// A parsed in-band report; `struct ct_report`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Turnaround, 1/8 octaves of µs.
+    pub l: u8,
+    /// Error share, 0..=255.
+    pub e: u8,
+    /// Age of the figures, ms.
+    pub age: u8,
+    /// Always 0.
+    pub reserved: u8,
+    /// Requests in flight, Q4.
+    pub rif: u16,
+    /// Their recent mean, Q4.
+    pub q: u16,
+}
+
+/// Sums of realised against predicted turnaround; `struct ct_regression`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Regression {
+    /// Pairs.
+    pub n: u64,
+    /// Σ predicted, Q8.
+    pub sx: i64,
+    /// Σ realised, Q8.
+    pub sy: i64,
+    /// Σ predicted².
+    pub sxx: i64,
+    /// Σ predicted · realised.
+    pub sxy: i64,
+}
+
+/// One node's choice state for one set.
+#[derive(Debug, Clone)]
+pub struct Chooser {
+    /// Words of the set.
+    pub words: Words,
+    /// The table.
+    pub slots: Slots,
+    /// One record per backend.
+    pub records: Vec<Record>,
+    /// Sums for the slope gate.
+    pub regression: Regression,
+    /// Position in the low-discrepancy sequence.
+    pub cursor: u32,
+}
+
+impl Chooser {
+    /// A fresh chooser over `backends` equal backends, its sequence starting after `cursor`.
+    #[must_use]
+    pub fn new(backends: usize, cursor: u32) -> Self {
+        let count = u32::try_from(backends).unwrap_or(u32::MAX).max(1);
+        let mut slots = Slots { id: [NONE; SLOTS] };
+        if backends > 0 {
+            for (slot, id) in slots.id.iter_mut().zip((0..count).cycle()) {
+                *slot = id;
+            }
+        }
+        Self {
+            words: Words::default(),
+            slots,
+            records: vec![Record::default(); backends],
+            regression: Regression::default(),
+            cursor,
+        }
+    }
+
+    /// The backend of the next connection, or `None` if the set is empty. Takes a due drip, else the better of two.
+    pub fn pick(&mut self, now: u32) -> Option<usize> {
+        self.cursor = self.cursor.wrapping_add(1);
+        let id = ffi::pick(&self.slots, &mut self.words, &self.records, self.cursor, now);
+        usize::try_from(id).ok().filter(|&id| id < self.records.len())
+    }
+
+    /// Score of a backend; smaller is better.
+    #[must_use]
+    pub fn score(&self, backend: usize, now: u32) -> Option<i32> {
+        self.records
+            .get(backend)
+            .map(|record| ffi::score(record, &self.words, now))
+    }
+
+    /// What the latest report predicts for a request to `backend`, or [`NO_PREDICTION`].
+    #[must_use]
+    pub fn prediction(&self, backend: usize, now: u32) -> i32 {
+        self.records
+            .get(backend)
+            .map_or(NO_PREDICTION, |record| ffi::prediction(record, &self.words, now))
+    }
+
+    /// A request leaves.
+    pub fn start(&mut self, backend: usize) {
+        if let Some(record) = self.records.get_mut(backend) {
+            ffi::on_start(record);
+        }
+    }
+
+    /// The client went away while it waited.
+    pub fn abandon(&mut self, backend: usize) {
+        if let Some(record) = self.records.get_mut(backend) {
+            ffi::on_abandon(record);
+        }
+    }
+
+    /// First payload came back after `micros`; `predicted` is what [`Self::prediction`] said at the start.
+    pub fn answer(&mut self, backend: usize, micros: u32, predicted: i32, now: u32) {
+        if let Some(record) = self.records.get_mut(backend) {
+            ffi::on_answer(record, micros, now);
+            ffi::learn(&mut self.regression, &self.words, predicted, micros);
+        }
+    }
+
+    /// Refused, timed out or reset before data.
+    pub fn failure(&mut self, backend: usize, now: u32) {
+        if let Some(record) = self.records.get_mut(backend) {
+            ffi::on_failure(record, now);
+        }
+    }
+
+    /// A report arrived from `backend`.
+    pub fn report(&mut self, backend: usize, report: &Report, now: u32) {
+        if let Ok(id) = u32::try_from(backend) {
+            ffi::report(&mut self.words, &mut self.records, id, report, now);
+        }
+    }
+
+    /// An answer that carried a report: what it said against what was seen.
+    pub fn pair(&mut self, backend: usize, said: u8, micros: u32) {
+        if let Some(record) = self.records.get_mut(backend) {
+            ffi::on_pair(record, said, micros);
+        }
+    }
+}
