@@ -1,1 +1,113 @@
 //! Layout of the maps shared by the kernel programs and user space.
+//!
+//! Why it exists: the programs in `bpf/` and the agent read and write the same bytes through mmap. This crate is the
+//! Rust mirror of `bpf/wire.h` and of the record in `bpf/choice.h`; both sides assert every size and offset, and both
+//! carry [`SCHEMA_VERSION`], which changes whenever a byte moves.
+//!
+//! Invariants: every struct is plain data without padding, a multiple of 8 bytes long and 8-byte aligned, so that a
+//! map element can be read and written as 64-bit words; addresses are 16 bytes in network order, IPv4 in its
+//! IPv4-mapped form; ports are in network order as the kernel keeps them.
+//!
+//! Left out: who writes which field when (`continuity-dataplane`), and what the figures mean (`continuity-field`).
+#![allow(unsafe_code, reason = "bytemuck derives implement unsafe marker traits")]
+
+mod address;
+mod backend;
+mod histogram;
+mod set;
+mod traffic;
+
+pub use address::{Endpoint, ServiceKey, ServiceValue, TCP};
+pub use backend::{Backend, BackendFlags, Record, RecordWords};
+pub use histogram::{CONNECT_BUCKETS, Scale, TURNAROUND_BUCKETS};
+pub use set::{Bank, Choice, FailsafeCode, Learned, Set, SetFlags, Word};
+pub use traffic::{AGE_BUCKETS, AGE_SHIFT, Node, Regression, SetTraffic, Traffic};
+
+use bytemuck::{Pod, Zeroable};
+
+/// Version of this layout, stamped into the pinned control record and part of the pin path (`…/v1`).
+///
+/// A program or agent that finds another number refuses to touch the maps.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Slots of one table: shares are multiples of 1/64 (`CT_SLOTS` in `bpf/choice.h`).
+pub const SLOTS: usize = 64;
+
+/// "No backend" in a slot, a drip word or a set's memory (`CT_NONE`).
+pub const NONE: u32 = u32::MAX;
+
+/// Banks of one set: two that alternate under the epoch word, and the equal-share table of the last known alive.
+pub const BANKS: u32 = 3;
+
+/// Index of the equal-share table among the [`BANKS`].
+pub const ALIVE_BANK: u32 = 2;
+
+/// The one record that says whose maps these are and that the agent lives. Array map `control`, one entry.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Control {
+    /// [`SCHEMA_VERSION`]; 0 while the maps are being made.
+    pub schema: u32,
+    /// Number of counter shards minus one; a CPU adds to shard `cpu & shard_mask`.
+    pub shard_mask: u32,
+    /// `CLOCK_MONOTONIC` in ns at the agent's last sign of life.
+    pub heartbeat: u64,
+    /// Added to every cursor, so that nodes walk their tables from different places.
+    pub cursor_start: u32,
+    /// Zero.
+    pub reserved: [u32; 11],
+}
+
+/// Names of the pinned maps.
+pub mod map {
+    /// One [`crate::Control`].
+    pub const CONTROL: &str = "control";
+    /// Hash [`crate::ServiceKey`] → [`crate::ServiceValue`].
+    pub const SERVICES: &str = "services";
+    /// Hash [`crate::ServiceKey`] (a local backend's own address) → [`crate::Endpoint`].
+    pub const ENDPOINTS: &str = "endpoints";
+    /// Array of [`crate::Set`].
+    pub const SETS: &str = "sets";
+    /// Array of [`crate::Bank`], index `set * BANKS + bank`.
+    pub const BANKS: &str = "banks";
+    /// Array of [`crate::Backend`].
+    pub const BACKENDS: &str = "backends";
+    /// Array of [`crate::Record`].
+    pub const RECORDS: &str = "records";
+    /// Array of [`crate::Traffic`] seen as a client, index `backend * shards + shard`.
+    pub const CLIENT_TRAFFIC: &str = "client_traffic";
+    /// Array of [`crate::Traffic`] seen on a backend's own node, index `endpoint * shards + shard`.
+    pub const SERVER_TRAFFIC: &str = "server_traffic";
+    /// Array of [`crate::SetTraffic`], index `set * shards + shard`.
+    pub const SET_TRAFFIC: &str = "set_traffic";
+    /// Array of [`crate::Node`], index `shard`.
+    pub const NODE: &str = "node";
+    /// Array of [`crate::Learned`], one per set.
+    pub const LEARNED: &str = "learned";
+    /// Socket-local storage; private to the kernel programs.
+    pub const SOCKETS: &str = "sockets";
+
+    /// Every pinned map.
+    pub const ALL: [&str; 13] = [
+        CONTROL,
+        SERVICES,
+        ENDPOINTS,
+        SETS,
+        BANKS,
+        BACKENDS,
+        RECORDS,
+        CLIENT_TRAFFIC,
+        SERVER_TRAFFIC,
+        SET_TRAFFIC,
+        NODE,
+        LEARNED,
+        SOCKETS,
+    ];
+}
+
+const _: () = {
+    use core::mem::{offset_of, size_of};
+    assert!(size_of::<Control>() == 64);
+    assert!(offset_of!(Control, heartbeat) == 8);
+    assert!(offset_of!(Control, cursor_start) == 16);
+};

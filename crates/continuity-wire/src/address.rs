@@ -1,0 +1,82 @@
+//! Keys of the two hash maps: a service's address, and a local backend's own address.
+
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use bytemuck::{Pod, Zeroable};
+
+/// IP protocol number of TCP.
+pub const TCP: u8 = 6;
+
+/// An address a client connects to, or that a local backend listens on.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
+pub struct ServiceKey {
+    /// Network order; IPv4 as `::ffff:a.b.c.d`.
+    pub address: [u8; 16],
+    /// Network order.
+    pub port: [u8; 2],
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Zero.
+    pub reserved: u8,
+}
+
+impl ServiceKey {
+    /// Key of a socket address.
+    #[must_use]
+    pub fn new(address: SocketAddr, protocol: u8) -> Self {
+        Self {
+            address: mapped(address.ip()),
+            port: address.port().to_be_bytes(),
+            protocol,
+            reserved: 0,
+        }
+    }
+
+    /// The socket address, IPv4 unmapped.
+    #[must_use]
+    pub fn socket_address(&self) -> SocketAddr {
+        SocketAddr::new(
+            Ipv6Addr::from(self.address).to_canonical(),
+            u16::from_be_bytes(self.port),
+        )
+    }
+}
+
+/// 16 bytes in network order, IPv4 in its mapped form.
+#[must_use]
+pub(crate) fn mapped(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+/// What a service address stands for.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct ServiceValue {
+    /// Index of the set.
+    pub set: u32,
+    /// [`crate::Set::generation`] that the entry was written for; another one means the entry is stale.
+    pub generation: u32,
+}
+
+/// Where a local backend's passive sockets are counted.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Endpoint {
+    /// Index into `server_traffic`.
+    pub endpoint: u32,
+    /// Changes when the index is given away again.
+    pub generation: u32,
+}
+
+const _: () = {
+    use core::mem::{offset_of, size_of};
+    assert!(size_of::<ServiceKey>() == 20);
+    assert!(offset_of!(ServiceKey, port) == 16);
+    assert!(offset_of!(ServiceKey, protocol) == 18);
+    assert!(size_of::<ServiceValue>() == 8);
+    assert!(size_of::<Endpoint>() == 8);
+};

@@ -1,0 +1,148 @@
+//! Counters that the kernel writes: per backend, per set, per node.
+//!
+//! Every counter is added to atomically and only ever wraps; readers take differences. A CPU adds to its shard
+//! (`cpu & shard_mask`); the sum over the shards is the figure. Gauges (`in_flight`, `open`, `waiting`) go up on one
+//! shard and may go down on another, so a single shard can be negative and only the wrapping sum means something.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::{CONNECT_BUCKETS, TURNAROUND_BUCKETS};
+
+/// Buckets of the ring of waiting requests.
+pub const AGE_BUCKETS: usize = 64;
+
+/// A bucket of the ring spans 2^26 ns = 67.1 ms of start times; the whole ring 4.29 s.
+pub const AGE_SHIFT: u32 = 26;
+
+/// Traffic of one backend on one shard. 1 KiB, so that an element never crosses a page.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Traffic {
+    /// Handshakes started (client role); always 0 in the server role.
+    pub attempts: u64,
+    /// Handshakes that succeeded (client role), connections accepted (server role).
+    pub established: u64,
+    /// Handshakes answered by a reset.
+    pub refused: u64,
+    /// Handshakes or requests that the kernel gave up on after its retransmissions.
+    pub timed_out: u64,
+    /// Handshakes or requests ended by the network (ICMP unreachable, no route, device gone).
+    pub unreachable: u64,
+    /// Requests whose peer closed or reset the connection before it sent a byte of answer.
+    pub reset_before_data: u64,
+    /// Handshakes or requests that the client gave up on while it waited.
+    pub abandoned: u64,
+    /// Requests answered: first payload back after first payload out.
+    pub answered: u64,
+    /// Established connections that ended.
+    pub closed: u64,
+    /// Of these, ended by the peer first.
+    pub closed_by_peer: u64,
+    /// Payload bytes sent by the local side.
+    pub bytes_out: u64,
+    /// Payload bytes received by the local side.
+    pub bytes_in: u64,
+    /// Gauge: handshakes and requests that wait now.
+    pub in_flight: i64,
+    /// Gauge: connections established now.
+    pub open: i64,
+    /// Sum of turnaround times, µs.
+    pub turnaround_micros: u64,
+    /// Sum of handshake times, µs.
+    pub connect_micros: u64,
+    /// Turnaround histogram, [`crate::Scale::TURNAROUND`].
+    pub turnaround: [u32; TURNAROUND_BUCKETS],
+    /// Gauge: waiting handshakes and requests by start time, bucket `(start ns >> AGE_SHIFT) % AGE_BUCKETS`.
+    pub waiting: [i32; AGE_BUCKETS],
+    /// Handshake-time histogram, [`crate::Scale::CONNECT`].
+    pub connect: [u32; CONNECT_BUCKETS],
+}
+
+/// Sums of predicted (x) against realised (y) turnaround, Q8 octaves: `struct ct_regression`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Regression {
+    /// Samples.
+    pub n: u64,
+    /// Sum of x.
+    pub sx: i64,
+    /// Sum of y.
+    pub sy: i64,
+    /// Sum of x².
+    pub sxx: i64,
+    /// Sum of x·y.
+    pub sxy: i64,
+}
+
+/// Decisions of one set on one shard.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct SetTraffic {
+    /// Connects rewritten to a backend by the published field.
+    pub steered: u64,
+    /// Of these, while the field was frozen.
+    pub steered_in_hold: u64,
+    /// Connects shared equally over the last known alive in FALLBACK.
+    pub steered_in_fallback: u64,
+    /// Passed through to the VIP: HOLD without any field published in time.
+    pub passed_hold: u64,
+    /// Passed through to the VIP: FALLBACK.
+    pub passed_fallback: u64,
+    /// Passed through to the VIP: a slot named a backend that is gone or of the other address family.
+    pub passed_miss: u64,
+    /// Passed through: the set is observed only.
+    pub passed_observe: u64,
+    /// Passed through to the VIP: nothing published yet.
+    pub passed_unpublished: u64,
+    /// Passed through to the VIP: the bank did not carry the word's epoch (the grace period was broken).
+    pub passed_torn: u64,
+    /// Refused because the set has no backends.
+    pub refused_empty: u64,
+    /// Transitions into HOLD.
+    pub to_hold: u64,
+    /// Transitions into FALLBACK.
+    pub to_fallback: u64,
+    /// Transitions back to normal.
+    pub to_normal: u64,
+    /// Connects decided by the drip.
+    pub dripped: u64,
+    /// Steered connects whose socket could not be given storage: steered, but not measured.
+    pub unmeasured: u64,
+    /// Position in the low-discrepancy sequence.
+    pub cursor: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Predicted against realised turnaround.
+    pub regression: Regression,
+    /// Zero.
+    pub reserved_words: [u64; 11],
+}
+
+/// What concerns the node and no set, on one shard.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Node {
+    /// TCP connects that the hook saw, of any destination.
+    pub connects: u64,
+    /// Connects whose service entry was stale.
+    pub stale_service: u64,
+    /// Passive sockets of a known backend that could not be given storage.
+    pub unmeasured_passive: u64,
+    /// Sockets whose backend index was given away while they lived; no longer counted.
+    pub outlived: u64,
+    /// Zero.
+    pub reserved: [u64; 12],
+}
+
+const _: () = {
+    use core::mem::{offset_of, size_of};
+    assert!(size_of::<Traffic>() == 1024);
+    assert!(offset_of!(Traffic, in_flight) == 96);
+    assert!(offset_of!(Traffic, turnaround) == 128);
+    assert!(offset_of!(Traffic, waiting) == 512);
+    assert!(offset_of!(Traffic, connect) == 768);
+    assert!(size_of::<SetTraffic>() == 256);
+    assert!(offset_of!(SetTraffic, cursor) == 120);
+    assert!(offset_of!(SetTraffic, regression) == 128);
+    assert!(size_of::<Node>() == 128);
+};
