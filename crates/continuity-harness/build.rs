@@ -4,6 +4,7 @@ fn main() {
     println!("cargo:rerun-if-changed=native/choice.c");
     println!("cargo:rerun-if-changed=../../bpf/choice.h");
     println!("cargo:rerun-if-changed=../../bpf/choice_table.h");
+    println!("cargo:rerun-if-changed=../../bpf/report.h");
     cc::Build::new()
         .file("native/choice.c")
         .include("../../bpf")

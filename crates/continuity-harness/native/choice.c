@@ -5,6 +5,7 @@
  */
 #include <linux/types.h>
 #include "choice.h"
+#include "report.h"
 
 __s32 ctn_lg(__u32 x) { return ct_lg(x); }
 __s32 ctn_dz(__s32 x) { return ct_dz(x); }
@@ -70,3 +71,13 @@ void ctn_report(struct ct_choice *c, struct ct_record *r, __u32 n, __u32 id, con
 	if (id < n && ct_on_report(r + id, report, now))
 		ct_remember(c, id, r + id, ctn_at(r, n, c->mem), now);
 }
+
+void ctn_pod_request(struct ct_pod *p, __u32 now) { ct_pod_request(p, now); }
+void ctn_pod_gone(struct ct_pod *p, __u32 now) { ct_pod_gone(p, now); }
+
+void ctn_pod_response(struct ct_pod *p, __u32 us, int error, __u32 now)
+{
+	ct_pod_response(p, us, error, now);
+}
+
+int ctn_pod_report(const struct ct_pod *p, struct ct_report *r, __u32 now) { return ct_pod_report(p, r, now); }

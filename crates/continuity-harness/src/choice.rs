@@ -143,6 +143,51 @@ pub struct Report {
     pub q: u16,
 }
 
+/// What a backend's node measures about a pod; `struct ct_pod` of `bpf/report.h`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pod {
+    /// Requests in flight.
+    pub rif: u32,
+    /// Turnaround, µs.
+    pub el: u32,
+    /// Mean of `rif`, Q12.
+    pub q: u32,
+    /// Error share, Q16.
+    pub ee: u32,
+    /// When `q` last changed, kms.
+    pub tq: u32,
+    /// When the last answer left, kms.
+    pub ta: u32,
+    /// When the last answer left or the idle time ended, kms.
+    pub lastc: u32,
+    /// 1 once a good answer left.
+    pub good: u32,
+}
+
+impl Pod {
+    /// A request came in.
+    pub fn request(&mut self, now: u32) {
+        ffi::pod_request(self, now);
+    }
+
+    /// A request ended without a response.
+    pub fn gone(&mut self, now: u32) {
+        ffi::pod_gone(self, now);
+    }
+
+    /// A response left, `micros` after its request came in.
+    pub fn response(&mut self, micros: u32, error: bool, now: u32) {
+        ffi::pod_response(self, micros, error, now);
+    }
+
+    /// What the node would write into a segment now; nothing before the first good answer.
+    #[must_use]
+    pub fn report(&self, now: u32) -> Option<Report> {
+        ffi::pod_report(self, now)
+    }
+}
+
 /// Sums of realised against predicted turnaround; `struct ct_regression`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

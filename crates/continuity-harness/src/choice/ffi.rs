@@ -1,7 +1,7 @@
 //! The foreign calls. Every pointer handed over comes from a live reference, every length from its slice.
 #![allow(unsafe_code, reason = "calls the native build of bpf/choice.h")]
 
-use super::{Record, Regression, Report, Slots, Words};
+use super::{Pod, Record, Regression, Report, Slots, Words};
 
 unsafe extern "C" {
     fn ctn_lg(x: u32) -> i32;
@@ -26,6 +26,10 @@ unsafe extern "C" {
     fn ctn_on_pair(b: *mut Record, said: u8, us: u32);
     fn ctn_learn(g: *mut Regression, c: *const Words, predicted: i32, us: u32);
     fn ctn_report(c: *mut Words, r: *mut Record, n: u32, id: u32, report: *const Report, now: u32);
+    fn ctn_pod_request(p: *mut Pod, now: u32);
+    fn ctn_pod_gone(p: *mut Pod, now: u32);
+    fn ctn_pod_response(p: *mut Pod, us: u32, error: i32, now: u32);
+    fn ctn_pod_report(p: *const Pod, r: *mut Report, now: u32) -> i32;
 }
 
 fn length(records: &[Record]) -> u32 {
@@ -111,4 +115,26 @@ pub(super) fn report(words: &mut Words, records: &mut [Record], id: u32, report:
     let count = length(records);
     // SAFETY: the length goes with the pointer and C checks every index against it; all references are distinct.
     unsafe { ctn_report(words, records.as_mut_ptr(), count, id, report, now) }
+}
+
+pub(super) fn pod_request(pod: &mut Pod, now: u32) {
+    // SAFETY: an exclusive reference to the mirrored layout.
+    unsafe { ctn_pod_request(pod, now) }
+}
+
+pub(super) fn pod_gone(pod: &mut Pod, now: u32) {
+    // SAFETY: an exclusive reference to the mirrored layout.
+    unsafe { ctn_pod_gone(pod, now) }
+}
+
+pub(super) fn pod_response(pod: &mut Pod, us: u32, error: bool, now: u32) {
+    // SAFETY: an exclusive reference to the mirrored layout.
+    unsafe { ctn_pod_response(pod, us, i32::from(error), now) }
+}
+
+pub(super) fn pod_report(pod: &Pod, now: u32) -> Option<Report> {
+    let mut report = Report::default();
+    // SAFETY: the pod is only read, the report is a live exclusive local.
+    let said = unsafe { ctn_pod_report(pod, &raw mut report, now) };
+    (said != 0).then_some(report)
 }

@@ -203,6 +203,58 @@ fn the_memory_is_the_second_candidate_unless_it_is_off() {
     assert_eq!(chooser.pick(1), Some(0));
 }
 
+#[test]
+fn a_pod_reports_the_golden_values() {
+    let mut pod = Pod::default();
+    assert_eq!(pod.report(90), None);
+    pod.rif = 4;
+    pod.response(20_000, false, 100);
+    pod = Pod {
+        rif: 5,
+        q: 6144,
+        tq: 100,
+        ..pod
+    };
+    pod.response(60_000, false, 116);
+    pod.rif = 5;
+    assert_eq!((pod.el, pod.q), (25_000, 7936));
+    assert_eq!(
+        pod.report(120),
+        Some(Report {
+            l: 116,
+            e: 0,
+            age: 0,
+            reserved: 0,
+            rif: 80,
+            q: 31
+        })
+    );
+}
+
+#[test]
+fn a_queue_mean_has_the_golden_values() {
+    let mut pod = Pod {
+        rif: 3,
+        ..Pod::default()
+    };
+    pod.request(100);
+    pod.rif = 5;
+    pod.request(116);
+    assert_eq!(pod.q, 7936);
+}
+
+#[test]
+fn a_stalled_pod_reports_its_silence() {
+    let mut pod = Pod::default();
+    pod.request(10);
+    pod.response(20_000, false, 30);
+    pod.request(40);
+    assert_eq!(
+        pod.report(1040).map(|report| report.l),
+        Some(u8::try_from((lg(1000 << 10) + 16) >> 5).unwrap())
+    );
+}
+
 fn record() -> impl Strategy<Value = Record> {
     let report = (
         any::<u32>(),
