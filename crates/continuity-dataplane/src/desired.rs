@@ -1,0 +1,241 @@
+//! What the maps shall hold, and what they hold.
+
+use std::{fmt, net::SocketAddr, time::Duration};
+
+use sha2::{Digest, Sha256};
+
+/// Who a set is, across restarts: the first 16 bytes of the SHA-256 of its identity.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SetId(pub [u8; 16]);
+
+impl SetId {
+    /// Id of a set from a text that no other set on the node has, such as `shop/checkout:http/TCP`.
+    #[must_use]
+    pub fn of(identity: &str) -> Self {
+        let digest = Sha256::digest(identity.as_bytes());
+        let mut id = [0; 16];
+        for (to, from) in id.iter_mut().zip(digest.iter()) {
+            *to = *from;
+        }
+        Self(id)
+    }
+}
+
+impl fmt::Display for SetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for SetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Index of a set in the maps; stable while the set stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SetIndex(pub u32);
+
+/// Index of a backend in the maps; stable while the backend stays in its set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BackendIndex(pub u32);
+
+/// What the kernel does with connects to a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Connects pass through and are only counted; passive sockets of local backends are measured.
+    #[default]
+    Observe,
+    /// Connects are steered.
+    Enforce,
+}
+
+/// What FALLBACK does with the choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fallback {
+    /// Leave it to kube-proxy.
+    #[default]
+    PassThrough,
+    /// Share equally over the backends that were alive when the agent last said so.
+    LastKnownAlive,
+}
+
+/// When the kernel stops trusting a silent agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailsafeTimes {
+    /// Age of the heartbeat from which the field is frozen. Default 3 s.
+    pub hold_after: Duration,
+    /// Age of the heartbeat from which the choice falls back. Default 15 s; never less than `hold_after`.
+    pub fallback_after: Duration,
+}
+
+impl Default for FailsafeTimes {
+    fn default() -> Self {
+        Self {
+            hold_after: Duration::from_secs(3),
+            fallback_after: Duration::from_secs(15),
+        }
+    }
+}
+
+/// A backend that shall be in a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DesiredBackend {
+    /// Pod address and target port.
+    pub address: SocketAddr,
+    /// Whether it runs on this node: its passive sockets are measured then.
+    pub local: bool,
+}
+
+/// A set that shall be in the maps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredSet {
+    /// Who it is.
+    pub id: SetId,
+    /// What to do with its connects.
+    pub mode: Mode,
+    /// Addresses that clients connect to (cluster IPs of both families, external IPs), TCP.
+    pub frontends: Vec<SocketAddr>,
+    /// Every backend that new connections may go to, isolated ones too.
+    pub backends: Vec<DesiredBackend>,
+    /// When to stop trusting the agent.
+    pub failsafe: FailsafeTimes,
+    /// What then.
+    pub fallback: Fallback,
+}
+
+/// Everything that shall be in the maps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Desired {
+    /// The sets, each id once.
+    pub sets: Vec<DesiredSet>,
+}
+
+/// Whether the desired state is all there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completeness {
+    /// Lists are still coming in: add and change, remove nothing.
+    Partial,
+    /// Every list was complete at least once: what is not named is removed.
+    Complete,
+}
+
+/// Why something desired is not in the maps.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The node's maps hold no further set.
+    #[error(
+        "set {id}: {capacity} sets are in use or resting, none is free; its connects stay with kube-proxy"
+    )]
+    SetsFull {
+        /// The set.
+        id: SetId,
+        /// Size of the map.
+        capacity: u32,
+    },
+    /// The node's maps hold no further backend.
+    #[error(
+        "backend {address} of set {id}: {capacity} backends are in use or resting, none is free; it gets no steered connects"
+    )]
+    BackendsFull {
+        /// The set.
+        id: SetId,
+        /// The backend.
+        address: SocketAddr,
+        /// Size of the map.
+        capacity: u32,
+    },
+    /// The node's maps hold no further local backend.
+    #[error(
+        "backend {address}: {capacity} local addresses are measured, none is free; it is not measured on its own node"
+    )]
+    EndpointsFull {
+        /// The backend.
+        address: SocketAddr,
+        /// Size of the map.
+        capacity: u32,
+    },
+    /// The node's maps hold no further service address.
+    #[error(
+        "address {address} of set {id}: {capacity} service addresses are in use; its connects stay with kube-proxy"
+    )]
+    FrontendsFull {
+        /// The set.
+        id: SetId,
+        /// The address.
+        address: SocketAddr,
+        /// Size of the map.
+        capacity: u32,
+    },
+    /// Two sets claim one address.
+    #[error("address {address} of set {id} belongs to set {owner}; the first one keeps it")]
+    FrontendTaken {
+        /// The set that lost.
+        id: SetId,
+        /// The address.
+        address: SocketAddr,
+        /// The set that has it.
+        owner: SetId,
+    },
+}
+
+/// What a reconcile changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    /// Sets that are new.
+    pub sets_added: Vec<SetId>,
+    /// Sets that are gone.
+    pub sets_removed: Vec<SetId>,
+    /// Sets whose backends changed; each needs a new field at once.
+    pub sets_changed: Vec<SetId>,
+    /// What did not fit.
+    pub rejected: Vec<Rejection>,
+}
+
+/// A backend as it is in the maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackendView {
+    /// Its index.
+    pub index: BackendIndex,
+    /// Tells two owners of one index apart.
+    pub generation: u32,
+    /// Pod address and target port.
+    pub address: SocketAddr,
+    /// Whether it runs on this node.
+    pub local: bool,
+}
+
+/// A set as it is in the maps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetView {
+    /// Who it is.
+    pub id: SetId,
+    /// Its index.
+    pub index: SetIndex,
+    /// What happens to its connects.
+    pub mode: Mode,
+    /// Backends in index order.
+    pub backends: Vec<BackendView>,
+    /// Addresses that clients connect to.
+    pub frontends: Vec<SocketAddr>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SetId;
+
+    #[test]
+    fn an_id_depends_on_the_identity_alone() {
+        assert_eq!(
+            SetId::of("shop/checkout:http/TCP"),
+            SetId::of("shop/checkout:http/TCP")
+        );
+        assert_ne!(
+            SetId::of("shop/checkout:http/TCP"),
+            SetId::of("shop/checkout:https/TCP")
+        );
+        assert_eq!(SetId([0xab; 16]).to_string(), "ab".repeat(16));
+    }
+}
