@@ -1,0 +1,24 @@
+//! Reasons of Kubernetes Events. Events are written on transitions only, with figures in the note.
+
+/// On a set: its regime got worse. Warning.
+pub const REGIME_WORSENED: &str = "RegimeWorsened";
+/// On a set: its regime got better. Normal.
+pub const REGIME_IMPROVED: &str = "RegimeImproved";
+/// On a set: nodes took a backend out of rotation. Warning.
+pub const BACKEND_ISOLATED: &str = "BackendIsolated";
+/// On a set: nodes let a backend return. Normal.
+pub const BACKEND_RETURNED: &str = "BackendReturned";
+/// On a set: the wanted number of replicas changed. Normal.
+pub const SCALE_HINT_CHANGED: &str = "ScaleHintChanged";
+/// On a set: no backend serves. Warning.
+pub const BACKENDS_GONE: &str = "BackendsGone";
+/// On a policy: accepted for all its targets. Normal.
+pub const POLICY_ACCEPTED: &str = "PolicyAccepted";
+/// On a policy: not accepted for a target. Warning.
+pub const POLICY_REFUSED: &str = "PolicyRefused";
+/// On a policy: every node runs it. Normal.
+pub const POLICY_PROGRAMMED: &str = "PolicyProgrammed";
+/// On a node's object: its dataplane stopped being ready. Warning.
+pub const NODE_DEGRADED: &str = "NodeDegraded";
+/// On a node's object: its dataplane is ready again. Normal.
+pub const NODE_READY: &str = "NodeReady";
