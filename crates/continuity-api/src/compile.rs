@@ -2,7 +2,7 @@
 //!
 //! Pure and total: any spec compiles, also one that slipped past admission, because figures are clamped to the ranges the
 //! schema states. A field that the policy names beats the preset. The Balanced column is what the balancing law was
-//! measured with; Gentle asks for half as much evidence again, Strict for a quarter less.
+//! measured with, and all three are the ones of the law's own presets.
 
 use crate::plan::{
     CompiledAdmission, CompiledFailsafe, CompiledHint, CompiledIsolation, CompiledObjectives, CompiledPolicy,
@@ -10,53 +10,37 @@ use crate::plan::{
 };
 use crate::policy::{ContinuityPolicySpec, Response, WorkloadProfile};
 
-/// What differs between the presets.
+/// What differs between the presets: how much evidence an isolation needs, and how long it lasts at least.
 struct Preset {
     latency_ratio_milli: i32,
     evidence_ticks: i32,
     error_permille: i32,
     consecutive_failures: i32,
-    max_isolated_permille: i32,
     hold_seconds: i32,
-    slow_start_seconds: i32,
-    transition_enter_milli: i32,
-    crisis_enter_milli: i32,
 }
 
 const GENTLE: Preset = Preset {
-    latency_ratio_milli: 12_000,
+    latency_ratio_milli: 16_000,
     evidence_ticks: 4,
-    error_permille: 600,
-    consecutive_failures: 8,
-    max_isolated_permille: 340,
-    hold_seconds: 2,
-    slow_start_seconds: 60,
-    transition_enter_milli: 1_500,
-    crisis_enter_milli: 3_000,
+    error_permille: 700,
+    consecutive_failures: 6,
+    hold_seconds: 4,
 };
 
 const BALANCED: Preset = Preset {
     latency_ratio_milli: 8_000,
     evidence_ticks: 3,
     error_permille: 500,
-    consecutive_failures: 5,
-    max_isolated_permille: 500,
+    consecutive_failures: 3,
     hold_seconds: 2,
-    slow_start_seconds: 30,
-    transition_enter_milli: 1_300,
-    crisis_enter_milli: 2_000,
 };
 
 const STRICT: Preset = Preset {
-    latency_ratio_milli: 6_000,
+    latency_ratio_milli: 4_000,
     evidence_ticks: 2,
-    error_permille: 400,
-    consecutive_failures: 3,
-    max_isolated_permille: 500,
-    hold_seconds: 4,
-    slow_start_seconds: 30,
-    transition_enter_milli: 1_200,
-    crisis_enter_milli: 1_700,
+    error_permille: 300,
+    consecutive_failures: 2,
+    hold_seconds: 1,
 };
 
 impl Preset {
@@ -89,9 +73,9 @@ pub fn compile(spec: &ContinuityPolicySpec) -> CompiledPolicy {
         mode: spec.mode,
         topology: spec.balancing.topology,
         pressure: pressure(spec.workload_profile),
-        share: share(spec, preset),
+        share: share(spec),
         isolation: isolation(spec, preset),
-        regime: regime(preset),
+        regime: regime(),
         objectives: objectives(spec),
         admission: CompiledAdmission {
             mode: spec.admission.mode,
@@ -117,17 +101,13 @@ const fn pressure(profile: WorkloadProfile) -> CompiledPressure {
     }
 }
 
-fn share(spec: &ContinuityPolicySpec, preset: &Preset) -> CompiledShare {
+fn share(spec: &ContinuityPolicySpec) -> CompiledShare {
     CompiledShare {
         max_permille: spec.balancing.max_share_permille.unwrap_or(800).clamp(100, 1000),
         floor_of_fair_permille: 200,
         drain_ticks: 2,
         rebalance_slots_per_tick: 1,
-        slow_start_seconds: spec
-            .balancing
-            .slow_start_seconds
-            .unwrap_or(preset.slow_start_seconds)
-            .clamp(0, 3600),
+        slow_start_seconds: spec.balancing.slow_start_seconds.unwrap_or(30).clamp(0, 3600),
         gain_per_million_per_second: 20_000,
         regret_overlay: spec.balancing.regret_overlay,
     }
@@ -137,10 +117,7 @@ fn isolation(spec: &ContinuityPolicySpec, preset: &Preset) -> CompiledIsolation 
     let named = &spec.isolation;
     CompiledIsolation {
         enabled: named.enabled,
-        max_permille: named
-            .max_isolated_permille
-            .unwrap_or(preset.max_isolated_permille)
-            .clamp(0, 500),
+        max_permille: named.max_isolated_permille.unwrap_or(500).clamp(0, 500),
         latency_ratio_milli: preset.latency_ratio_milli,
         evidence_ticks: preset.evidence_ticks,
         window_ticks: 5,
@@ -156,10 +133,10 @@ fn isolation(spec: &ContinuityPolicySpec, preset: &Preset) -> CompiledIsolation 
     }
 }
 
-const fn regime(preset: &Preset) -> CompiledRegime {
+const fn regime() -> CompiledRegime {
     CompiledRegime {
-        transition_enter_milli: preset.transition_enter_milli,
-        crisis_enter_milli: preset.crisis_enter_milli,
+        transition_enter_milli: 1_300,
+        crisis_enter_milli: 2_000,
         leave_permille: 650,
         transition_dwell_millis: 2_000,
         crisis_dwell_millis: 10_000,

@@ -212,15 +212,15 @@ pub struct SetReport {
     pub would_have: Option<WouldHave>,
 }
 
-/// Demand and capacity as this node sees them; the operator adds the nodes up.
+/// Demand and capacity as this node sees them, moving means over about 5 s; the operator adds the nodes up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DemandReport {
-    /// Connections of this node's clients that were established, per 1000 seconds.
+    /// New connections that this node's clients offered, refused ones included, per 1000 seconds.
     #[serde(default)]
     #[schemars(range(min = 0))]
-    pub established_milli_per_second: i64,
-    /// Demand that was not served: refused by us or failed for want of capacity, per 1000 seconds.
+    pub offered_milli_per_second: i64,
+    /// Of those, refused by admission, per 1000 seconds.
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub shed_milli_per_second: i64,
@@ -228,19 +228,41 @@ pub struct DemandReport {
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub answered_milli_per_second: i64,
-    /// Requests in flight from this node, mean over the report interval, in thousandths of a request.
+    /// Growth of the offered rate over the last 10 s, per 1000 seconds and second; negative while it falls.
+    #[serde(default)]
+    #[schemars(range(min = -1_000_000_000_000i64, max = 1_000_000_000_000i64))]
+    pub trend_milli_per_second2: i64,
+    /// Requests of this node that wait for an answer, moving mean, in thousandths of a request.
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub in_flight_milli: i64,
-    /// Median answer time while the set was last calm, in microseconds; 0 means not known.
+    /// Answer time now, median over the backends in use, in microseconds; 0 means not known.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub turnaround_micros: i64,
+    /// Answer time while the set was last calm, in microseconds; 0 means not known.
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub calm_micros: i64,
-    /// Highest rate per healthy backend that this node has seen served within the calm answer time, per 1000 seconds;
-    /// 0 means not known.
+    /// 99th percentile of answer time over all answers, in microseconds; 0 means not known.
     #[serde(default)]
     #[schemars(range(min = 0))]
-    pub proven_milli_per_second: i64,
+    pub p99_micros: i64,
+    /// Failed requests, in permille of attempts.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub error_permille: i32,
+    /// Backends in service as this node sees them.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub in_service: i32,
+    /// Of those, backends that carry (not isolated), weighted by capacity, in thousandths of a backend.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub carrying_milli: i32,
+    /// Whether most backends became slow or failing together while their queues did not grow: more replicas will not help.
+    #[serde(default)]
+    pub dependency_limited: bool,
 }
 
 /// What a backend is to this node.

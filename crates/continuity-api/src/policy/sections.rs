@@ -114,12 +114,11 @@ pub struct Objectives {
 #[serde(rename_all = "camelCase")]
 pub struct Balancing {
     /// Largest share of new connections that one backend may get, in permille, 100 to 1000; never less than a fair share
-    /// (default by response: Gentle 800, Balanced 800, Strict 800).
+    /// (default 800).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 100, max = 1000))]
     pub max_share_permille: Option<i32>,
-    /// Time in which a new backend grows from a tenth to its full share, in seconds, 0 to 3600; 0 turns it off (default by
-    /// response: Gentle 60, Balanced 30, Strict 30).
+    /// Time in which a new backend grows from a tenth to its full share, in seconds, 0 to 3600; 0 turns it off (default 30).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3600))]
     pub slow_start_seconds: Option<i32>,
@@ -150,17 +149,17 @@ pub struct Isolation {
     #[serde(default = "enabled")]
     pub enabled: bool,
     /// Largest part of the backends that may be isolated at once, in permille, 0 to 500, rounded down; never the last
-    /// backend (default by response: Gentle 340, Balanced 500, Strict 500).
+    /// backend (default 500).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 500))]
     pub max_isolated_permille: Option<i32>,
     /// Shortest isolation, in seconds, 1 to 300; it doubles with every relapse up to 300 s and forgives one step per healthy
-    /// minute (default by response: Gentle 2, Balanced 2, Strict 4).
+    /// minute (default by response: Gentle 4, Balanced 2, Strict 1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 300))]
     pub hold_seconds: Option<i32>,
     /// Fleet-wide share of new connections that may test isolated backends, in parts per million, 0 to 10000; the nodes
-    /// divide it among themselves (default by response: Gentle 500, Balanced 500, Strict 500).
+    /// divide it among themselves (default 500).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000))]
     pub drip_per_million: Option<i32>,
