@@ -1,3 +1,17 @@
-//! The wind tunnel: plant, scenarios, peers, replay, invariants.
+//! The wind tunnel: every claim about the law is a row in a table that a hostile reader can reproduce.
+//!
+//! A reader's path: [`scenario`] (what is asked and what breaks), [`plant`] (the simulated cluster), [`policy`] (what a
+//! law may see), [`choice`] (the kernel's own C), [`peer`] (the rows), [`figure`] (what is measured).
+//!
+//! Invariant: the same scenario, seed and row give the same bytes on every machine.
 
 pub mod choice;
+pub mod figure;
+pub mod law;
+pub mod peer;
+pub mod plant;
+pub mod policy;
+pub mod random;
+pub mod recording;
+pub mod scenario;
+pub mod span;

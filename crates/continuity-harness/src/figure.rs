@@ -1,0 +1,232 @@
+//! The figures of one run: percentiles over every attempt with time-outs as the client's patience, rates, shares of the
+//! sick backend, times to detect and to recover.
+//!
+//! Definitions are those of the published tables: "detect" ends when the sick backend's share falls below half of
+//! fair and stays there for the rest of the window; "recover" when it has been at 80 % of fair for 5 s on end.
+
+use serde::Serialize;
+
+use crate::policy::End;
+use crate::recording::{Attempt, Recording};
+use crate::scenario::{Scenario, Target};
+use crate::span::{MILLI, SECOND, seconds};
+
+/// Figures of one run. Times in ms unless said.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Figures {
+    /// Attempts counted.
+    pub attempts: u64,
+    /// Median.
+    pub p50: f64,
+    /// 99th percentile of the run.
+    pub p99: f64,
+    /// 99.9th percentile of the run.
+    pub p999: f64,
+    /// Median in the window.
+    pub fault_p50: f64,
+    /// 99th percentile in the window.
+    pub fault_p99: f64,
+    /// 99.9th percentile in the window.
+    pub fault_p999: f64,
+    /// Refused or reset, percent of the run.
+    pub error_percent: f64,
+    /// Timed out, percent of the run.
+    pub timeout_percent: f64,
+    /// Attempts on the sick backends, percent of those in the window.
+    pub sick_percent: f64,
+    /// Seconds until the sick backends were avoided; none if never or nobody is sick.
+    pub detect_seconds: Option<f64>,
+    /// Seconds after the window until they were back; none if never or nobody was sick.
+    pub recover_seconds: Option<f64>,
+    /// Variance over mean of picks per backend and 100 ms, against the mean over backends; 1 = Poisson.
+    pub dispersion: f64,
+    /// Isolations begun, per node.
+    pub isolations: f64,
+    /// Events the plant worked through.
+    pub events: u64,
+    /// Digest of the run.
+    pub digest: String,
+}
+
+/// Takes the figures of a run.
+#[must_use]
+pub fn figures(scenario: &Scenario, recording: &Recording) -> Figures {
+    let warm = scenario.warm_up_millis * MILLI;
+    let (from, to) = (
+        scenario.window.from_millis * MILLI,
+        scenario.window.to_millis * MILLI,
+    );
+    let counted = || recording.attempts.iter().filter(|attempt| attempt.sent >= warm);
+    let inside = || {
+        recording
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.sent >= from && attempt.sent < to)
+    };
+    let mut all: Vec<u32> = counted().map(|attempt| attempt.micros).collect();
+    let mut window: Vec<u32> = inside().map(|attempt| attempt.micros).collect();
+    all.sort_unstable();
+    window.sort_unstable();
+    let percent = |wanted: &dyn Fn(&Attempt) -> bool| {
+        100.0 * counted().filter(|attempt| wanted(attempt)).count() as f64 / (all.len() as f64).max(1.0)
+    };
+    let sick = sick(scenario);
+    let on_sick = inside().filter(|attempt| sick.contains(&attempt.backend)).count() as f64;
+    let shares = Shares::of(scenario, recording, &sick);
+    Figures {
+        attempts: all.len() as u64,
+        p50: quantile(&all, 0.5),
+        p99: quantile(&all, 0.99),
+        p999: quantile(&all, 0.999),
+        fault_p50: quantile(&window, 0.5),
+        fault_p99: quantile(&window, 0.99),
+        fault_p999: quantile(&window, 0.999),
+        error_percent: percent(&|attempt| matches!(attempt.end, End::Refused | End::Reset)),
+        timeout_percent: percent(&|attempt| attempt.end == End::TimedOut),
+        sick_percent: 100.0 * on_sick / (window.len() as f64).max(1.0),
+        detect_seconds: shares.detect(from, to),
+        recover_seconds: shares.recover(to),
+        dispersion: dispersion(scenario, recording),
+        isolations: isolations(recording) / f64::from(scenario.nodes),
+        events: recording.events,
+        digest: recording.digest(),
+    }
+}
+
+/// Quantile of sorted µs, in ms: the smallest value that at least that share does not exceed.
+fn quantile(sorted: &[u32], share: f64) -> f64 {
+    let rank = crate::span::nanos(share * sorted.len() as f64 / 1e9 - 1e-9);
+    let rank = usize::try_from(rank)
+        .unwrap_or(0)
+        .min(sorted.len().saturating_sub(1));
+    sorted
+        .get(rank)
+        .map_or(f64::NAN, |&micros| f64::from(micros) / 1e3)
+}
+
+/// Backends that a fault with a fixed target hits, unless it hits everybody.
+fn sick(scenario: &Scenario) -> Vec<u32> {
+    let count = scenario.backends.count;
+    let fixed = |target: &Target| !matches!(target, Target::All | Target::Moving { .. });
+    (0..count)
+        .filter(|&backend| {
+            let mut faults = scenario.faults.iter().filter(|fault| fixed(&fault.target));
+            faults.any(|fault| fault.target.hits(backend, count, 0))
+        })
+        .collect()
+}
+
+fn isolations(recording: &Recording) -> f64 {
+    let mut before = std::collections::BTreeMap::new();
+    let mut begun = 0_usize;
+    for (_, node, number) in &recording.isolations {
+        let last = before.insert(node, *number).unwrap_or(0);
+        begun += number.saturating_sub(last);
+    }
+    begun as f64
+}
+
+/// Share of the sick backends by second, against fair.
+struct Shares {
+    relative: Vec<f64>,
+}
+
+impl Shares {
+    fn of(scenario: &Scenario, recording: &Recording, sick: &[u32]) -> Self {
+        if sick.is_empty() {
+            return Self { relative: Vec::new() };
+        }
+        let length = usize::try_from(scenario.duration_millis.div_ceil(1_000)).unwrap_or(0);
+        let mut counts = vec![(0.0, 0.0); length];
+        for attempt in &recording.attempts {
+            let second = usize::try_from(attempt.sent / SECOND).unwrap_or(usize::MAX);
+            if let Some((of, all)) = counts.get_mut(second) {
+                *all += 1.0;
+                *of += f64::from(u8::from(sick.contains(&attempt.backend)));
+            }
+        }
+        let fair = sick.len() as f64 / f64::from(scenario.backends.count);
+        Self {
+            relative: counts
+                .into_iter()
+                .map(|(of, all)| of / f64::max(all, 1.0) / fair)
+                .collect(),
+        }
+    }
+
+    fn detect(&self, from: u64, to: u64) -> Option<f64> {
+        let first = usize::try_from(from / SECOND).unwrap_or(0);
+        let last = usize::try_from(to / SECOND).unwrap_or(0);
+        let window = self.relative.get(first..last)?;
+        let stays = window
+            .iter()
+            .rposition(|&share| share >= 0.5)
+            .map_or(0, |place| place + 1);
+        (stays < window.len()).then_some(stays as f64)
+    }
+
+    fn recover(&self, to: u64) -> Option<f64> {
+        let after = self.relative.get(usize::try_from(to / SECOND).unwrap_or(0)..)?;
+        let back = after
+            .windows(5)
+            .position(|five| five.iter().sum::<f64>() >= 4.0)?;
+        Some(back as f64 + seconds(to % SECOND))
+    }
+}
+
+/// Mean over backends of variance / mean of the picks in each 100 ms of the run after the warm-up.
+fn dispersion(scenario: &Scenario, recording: &Recording) -> f64 {
+    const BIN: u64 = 100 * MILLI;
+    let backends = usize::try_from(scenario.backends.count).unwrap_or(0);
+    let warm = scenario.warm_up_millis * MILLI;
+    let bins = usize::try_from((scenario.duration_millis * MILLI - warm) / BIN).unwrap_or(0);
+    let mut counts = vec![0_u32; bins * backends];
+    for attempt in recording.attempts.iter().filter(|attempt| attempt.sent >= warm) {
+        let bin = usize::try_from((attempt.sent - warm) / BIN).unwrap_or(usize::MAX);
+        let backend = usize::try_from(attempt.backend).unwrap_or(usize::MAX);
+        if bin < bins
+            && backend < backends
+            && let Some(count) = counts.get_mut(bin * backends + backend)
+        {
+            *count += 1;
+        }
+    }
+    let one = |backend: usize| {
+        let picks = || {
+            counts
+                .iter()
+                .skip(backend)
+                .step_by(backends.max(1))
+                .map(|&count| f64::from(count))
+        };
+        let mean = picks().sum::<f64>() / bins as f64;
+        let variance = picks().map(|count| (count - mean) * (count - mean)).sum::<f64>() / bins as f64;
+        variance / mean.max(1e-9)
+    };
+    (0..backends).map(one).sum::<f64>() / backends.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_is_the_smallest_value_that_covers_the_share() {
+        let values: Vec<u32> = (1..=1_000).map(|value| value * 1_000).collect();
+        assert_eq!(
+            [0.5, 0.99, 0.999, 1.0].map(|q| quantile(&values, q)),
+            [500.0, 990.0, 999.0, 1000.0]
+        );
+        assert!(quantile(&[], 0.5).is_nan());
+    }
+
+    #[test]
+    fn detection_ends_when_the_share_stays_low_and_recovery_when_it_stays_high() {
+        let mut relative = vec![1.0; 20];
+        relative[5..12].copy_from_slice(&[1.0, 0.1, 0.6, 0.0, 0.0, 0.0, 0.0]);
+        relative[12..14].copy_from_slice(&[0.0, 0.3]);
+        let shares = Shares { relative };
+        assert_eq!(shares.detect(5 * SECOND, 12 * SECOND), Some(3.0));
+        assert_eq!(shares.recover(12 * SECOND), Some(2.0));
+    }
+}

@@ -1,0 +1,93 @@
+//! The product's agent: samples → `continuity_field::step` → words and slots.
+
+use continuity_field::{Advice, BackendState, Nanos, OFF, Outcome, Samples, SetConfig, SetState, step};
+
+use super::{Agent, Kernel, Law, Plan};
+use crate::choice::{NONE, kms};
+use crate::policy::Policy;
+use crate::scenario::Scenario;
+
+/// One node's law.
+pub struct Field {
+    state: SetState,
+    config: SetConfig,
+}
+
+impl Field {
+    /// A fresh agent.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            state: SetState::default(),
+            config: SetConfig {
+                seed,
+                ..SetConfig::default()
+            },
+        }
+    }
+
+    /// What the last step decided.
+    #[must_use]
+    pub fn outcome(&self) -> &Outcome {
+        self.state.outcome()
+    }
+}
+
+impl Agent for Field {
+    fn tick(&mut self, kernel: &mut Kernel, plan: &Plan, now: u64) {
+        kernel.read(now);
+        let interval = Nanos(if kernel.since == 0 { 0 } else { now - kernel.since });
+        let advice = Advice {
+            active_nodes: plan.nodes,
+            offered_milli_per_second: plan.milli_per_second,
+            verdicts: &[],
+        };
+        let samples = Samples {
+            interval,
+            backends: &kernel.samples,
+            advice,
+        };
+        let outcome = step(&mut self.state, &samples, &self.config, Nanos(now));
+        publish(kernel, outcome);
+        kernel.reset(now);
+    }
+
+    fn isolated(&self) -> usize {
+        let views = &self.state.outcome().backends;
+        views
+            .iter()
+            .filter(|view| view.state == BackendState::Isolated)
+            .count()
+    }
+}
+
+/// Writes an outcome into the kernel's words, as the dataplane does.
+fn publish(kernel: &mut Kernel, outcome: &Outcome) {
+    let chooser = &mut kernel.chooser;
+    for (slot, &index) in chooser.slots.id.iter_mut().zip(&outcome.slots) {
+        *slot = if index == OFF { NONE } else { u32::from(index) };
+    }
+    chooser.words.wm = outcome.words.wm;
+    chooser.words.lm = outcome.words.lm;
+    chooser.words.ownm = outcome.words.ownm;
+    chooser.words.mem_on = u8::from(outcome.words.mem_on);
+    chooser.words.drip = outcome.drip.map_or(0, |drip| {
+        (u64::from(kms(drip.due.0)) << 32) | (u64::from(drip.backend) + 1)
+    });
+    for (record, view) in chooser.records.iter_mut().zip(&outcome.backends) {
+        record.off = u8::from(view.choice.off);
+        record.shl = i16::try_from(view.choice.shl).unwrap_or(0);
+        record.trust = u16::try_from(view.choice.trust).unwrap_or(0);
+        record.fixed = view
+            .choice
+            .fixed
+            .and_then(|fixed| u16::try_from(fixed).ok())
+            .unwrap_or(0);
+    }
+}
+
+/// The law as it ships.
+#[must_use]
+pub fn law(scenario: &Scenario, seed: u64) -> Box<dyn Policy> {
+    Box::new(Law::new(scenario, seed, |own, _| Field::new(own)))
+}

@@ -1,0 +1,152 @@
+//! What the hooks count on one node: per backend the deltas since the last tick, and when what still waits was sent.
+
+use continuity_field::histogram::{AGE_BUCKETS, AGE_SHIFT, bucket};
+use continuity_field::{BackendId, BackendSample, Nanos};
+
+use crate::choice::{Chooser, kms};
+use crate::policy::End;
+
+/// The kernel side of one node.
+#[derive(Debug)]
+pub struct Kernel {
+    /// The choice and its records.
+    pub chooser: Chooser,
+    /// Samples of the tick under way, one a backend.
+    pub samples: Vec<BackendSample>,
+    /// When the deltas began, ns.
+    pub since: u64,
+    waiting: Vec<Waiting>,
+}
+
+/// Requests that wait, by the window of `2^AGE_SHIFT` ns in which they were sent.
+#[derive(Debug, Clone)]
+struct Waiting {
+    sent: [u32; AGE_BUCKETS],
+    older: u32,
+    window: u64,
+}
+
+impl Waiting {
+    fn roll(&mut self, now: u64) {
+        let window = now >> AGE_SHIFT;
+        let steps = window.saturating_sub(self.window).min(AGE_BUCKETS as u64);
+        for step in 1..=steps {
+            if let Some(place) = self.sent.get_mut(place(self.window + step)) {
+                self.older += std::mem::take(place);
+            }
+        }
+        self.window = self.window.max(window);
+    }
+
+    fn count(&mut self, sent: u64) -> &mut u32 {
+        let window = sent >> AGE_SHIFT;
+        let lost = self.window.saturating_sub(window) >= AGE_BUCKETS as u64;
+        match self.sent.get_mut(place(window)) {
+            Some(count) if !lost => count,
+            _ => &mut self.older,
+        }
+    }
+}
+
+fn place(window: u64) -> usize {
+    usize::try_from(window % AGE_BUCKETS as u64).unwrap_or(0)
+}
+
+impl Kernel {
+    /// A fresh node over `backends` backends.
+    #[must_use]
+    pub fn new(backends: usize, cursor: u32) -> Self {
+        let waiting = Waiting {
+            sent: [0; AGE_BUCKETS],
+            older: 0,
+            window: 0,
+        };
+        let samples = (0..backends as u64)
+            .map(|id| BackendSample::new(BackendId(id)))
+            .collect();
+        Self {
+            chooser: Chooser::new(backends, cursor),
+            samples,
+            since: 0,
+            waiting: vec![waiting; backends],
+        }
+    }
+
+    /// A connect leaves.
+    pub fn start(&mut self, backend: usize, now: u64) {
+        self.chooser.start(backend);
+        if let (Some(sample), Some(waiting)) = (self.samples.get_mut(backend), self.waiting.get_mut(backend))
+        {
+            sample.attempts += 1;
+            sample.in_flight += 1;
+            waiting.roll(now);
+            *waiting.count(now) += 1;
+        }
+    }
+
+    /// It was accepted.
+    pub fn connected(&mut self, backend: usize) {
+        if let Some(sample) = self.samples.get_mut(backend) {
+            sample.established += 1;
+        }
+    }
+
+    /// It ended.
+    pub fn end(&mut self, backend: usize, sent: u64, now: u64, end: End) {
+        if let (Some(sample), Some(waiting)) = (self.samples.get_mut(backend), self.waiting.get_mut(backend))
+        {
+            sample.in_flight = sample.in_flight.saturating_sub(1);
+            waiting.roll(now);
+            let count = waiting.count(sent);
+            *count = count.saturating_sub(1);
+            match end {
+                End::Answered => {
+                    sample.answered += 1;
+                    if let Some(count) = sample.turnaround.get_mut(bucket((now - sent) / 1_000)) {
+                        *count += 1;
+                    }
+                }
+                End::Refused => sample.refused += 1,
+                End::Reset => sample.reset_before_data += 1,
+                End::TimedOut => sample.abandoned += 1,
+            }
+        }
+    }
+
+    /// Fills in the gauges at `now`; the deltas are complete.
+    pub fn read(&mut self, now: u64) {
+        for ((sample, waiting), record) in self
+            .samples
+            .iter_mut()
+            .zip(&mut self.waiting)
+            .zip(&self.chooser.records)
+        {
+            waiting.roll(now);
+            for (age, count) in sample.unanswered.iter_mut().enumerate() {
+                let window = waiting.window.saturating_sub(age as u64);
+                *count = waiting.sent.get(place(window)).copied().unwrap_or(0);
+            }
+            if let Some(last) = sample.unanswered.last_mut() {
+                *last += waiting.older;
+            }
+            sample.level = (record.lw > 0).then_some(i32::from(record.lw));
+            let faded = kms(now).wrapping_sub(record.pts) >> 2;
+            sample.penalty = u32::from(record.pen).saturating_sub(faded);
+        }
+    }
+
+    /// Starts the next tick's deltas at `now`.
+    pub fn reset(&mut self, now: u64) {
+        self.since = now;
+        for sample in &mut self.samples {
+            sample.attempts = 0;
+            sample.established = 0;
+            sample.refused = 0;
+            sample.timed_out = 0;
+            sample.reset_before_data = 0;
+            sample.answered = 0;
+            sample.abandoned = 0;
+            sample.turnaround.fill(0);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The peers: other people's laws, as published, and oracles as bounds.
+
+mod simple;
+
+#[cfg(test)]
+mod tests;
+
+use crate::law::field;
+use crate::plant::Reports;
+use crate::policy::Policy;
+use crate::scenario::Scenario;
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// Name on the command line and in the table.
+    pub name: &'static str,
+    /// What it is, in one sentence.
+    pub about: &'static str,
+    /// Whether it hears in-band reports.
+    pub reports: Reports,
+    /// An oracle: shown as a bound, never gated.
+    pub oracle: bool,
+    build: fn(&Scenario, u64) -> Box<dyn Policy>,
+}
+
+impl Peer {
+    /// A fresh instance for one run.
+    #[must_use]
+    pub fn build(&self, scenario: &Scenario, seed: u64) -> Box<dyn Policy> {
+        (self.build)(scenario, seed)
+    }
+}
+
+const fn peer(name: &'static str, about: &'static str, build: fn(&Scenario, u64) -> Box<dyn Policy>) -> Peer {
+    Peer {
+        name,
+        about,
+        reports: Reports::None,
+        oracle: false,
+        build,
+    }
+}
+
+const fn oracle(
+    name: &'static str,
+    about: &'static str,
+    build: fn(&Scenario, u64) -> Box<dyn Policy>,
+) -> Peer {
+    Peer {
+        oracle: true,
+        ..peer(name, about, build)
+    }
+}
+
+/// Every row there is, in the order of the table.
+pub const ALL: &[Peer] = &[
+    peer("law", "Continuity: field and choice as they ship", field::law),
+    peer("random", "a backend at random (kube-proxy)", simple::random),
+    peer(
+        "round-robin",
+        "one after the other, each node for itself",
+        simple::round_robin,
+    ),
+    peer(
+        "least-connections",
+        "fewest own requests in flight",
+        simple::least_connections,
+    ),
+    peer(
+        "p2c",
+        "the less loaded of two at random, own requests in flight",
+        simple::two_choices,
+    ),
+    oracle(
+        "oracle-p2c",
+        "two at random, true speed and queue known",
+        simple::oracle_pair,
+    ),
+    oracle(
+        "oracle-best",
+        "the best of all, true speed and queue known",
+        simple::oracle_best,
+    ),
+];
+
+/// The rows of these names; `all` stands for everything.
+///
+/// # Errors
+/// The first name that is none.
+pub fn named(list: &[String]) -> Result<Vec<Peer>, String> {
+    let mut found = Vec::new();
+    for name in list {
+        if name == "all" {
+            found.extend_from_slice(ALL);
+        } else {
+            found.push(
+                *ALL.iter()
+                    .find(|peer| peer.name == name)
+                    .ok_or_else(|| name.clone())?,
+            );
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,332 @@
+//! A scenario file: the plant, its load and what breaks, in units that its field names carry.
+//!
+//! Why files: a claim is worth something only if anybody can bring the case that breaks it. The shipped ones are
+//! compiled in; `--scenario` takes their name or a path. Invariant: a scenario that passed [`Scenario::check`] runs
+//! without further questions. Left out: peers and seeds, which belong to the command line.
+
+mod error;
+mod fault;
+mod shipped;
+
+#[cfg(test)]
+mod tests;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use error::{ErrorCategory, ScenarioError};
+pub use fault::{Fault, Kind, Target};
+pub use shipped::{names, shipped};
+
+/// Version of the file format.
+pub const VERSION: u32 = 1;
+/// Most backends: what a slot table of the law can address is the law's matter, this bounds memory.
+const MOST_BACKENDS: u32 = 4_096;
+/// Most nodes: 1,000 nodes × 200 backends × one 64-byte record is 13 MB.
+const MOST_NODES: u32 = 1_000;
+/// Longest run: an hour at 24,000 requests a second is 10^8 records, 0.5 GB.
+const LONGEST_MILLIS: u64 = 3_600_000;
+/// Most faults of one file.
+const MOST_FAULTS: usize = 64;
+
+/// One scenario.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Format version; 1.
+    pub version: u32,
+    /// Short name, such as S1.
+    pub name: String,
+    /// One sentence for the table.
+    pub title: String,
+    /// Length of the run, ms.
+    pub duration_millis: u64,
+    /// Requests that start before this are not counted, ms.
+    #[serde(default)]
+    pub warm_up_millis: u64,
+    /// The window in which figures "in the fault" are taken, ms.
+    pub window: Window,
+    /// Nodes, each with an agent of its own, unless the command line says otherwise.
+    #[serde(default = "ten")]
+    pub nodes: u32,
+    /// The backends.
+    pub backends: Backends,
+    /// How long work takes.
+    pub service: Service,
+    /// What is asked of the backends.
+    pub load: Load,
+    /// The clients.
+    #[serde(default)]
+    pub client: Client,
+    /// The network.
+    #[serde(default)]
+    pub network: Network,
+    /// The agents.
+    #[serde(default)]
+    pub agent: Agent,
+    /// What breaks.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
+}
+
+const fn ten() -> u32 {
+    10
+}
+
+/// A span of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// Start, ms.
+    pub from_millis: u64,
+    /// End, ms.
+    pub to_millis: u64,
+}
+
+/// The backends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Backends {
+    /// How many, unless the command line says otherwise.
+    pub count: u32,
+    /// Requests that one serves at a time; the others wait in one queue.
+    pub workers: u32,
+    /// Speeds, repeated over the backends; 1 is ordinary.
+    #[serde(default = "ordinary")]
+    pub speeds: Vec<f64>,
+}
+
+fn ordinary() -> Vec<f64> {
+    vec![1.0]
+}
+
+/// How long a request occupies a worker of speed 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Service {
+    /// A normal distribution, cut off below at `least_millis`.
+    Normal {
+        /// Mean before the cut, ms.
+        mean_millis: f64,
+        /// Standard deviation before the cut, ms.
+        sigma_millis: f64,
+        /// Smaller draws count as this, ms.
+        least_millis: f64,
+    },
+    /// Exponential.
+    Exponential {
+        /// Mean, ms.
+        mean_millis: f64,
+    },
+    /// Always the same.
+    Fixed {
+        /// ms.
+        millis: f64,
+    },
+    /// Uniform between two bounds.
+    Uniform {
+        /// ms.
+        low_millis: f64,
+        /// ms.
+        high_millis: f64,
+    },
+}
+
+/// What is asked: an open loop, requests leave when they are due.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Load {
+    /// Requests a second for each backend, so that another number of backends sees the same utilisation.
+    pub per_backend_second: f64,
+}
+
+/// The clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// Gives up after this long, ms. The server does not notice and works on.
+    pub timeout_millis: u64,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self {
+            timeout_millis: 5_000,
+        }
+    }
+}
+
+/// The network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// Delay one way, µs.
+    pub one_way_micros: u64,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self { one_way_micros: 500 }
+    }
+}
+
+/// The agents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Agent {
+    /// Tick, ms; every agent has its own phase.
+    pub tick_millis: u64,
+    /// Ticks vary by this much either way, permille.
+    pub jitter_permille: u64,
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self {
+            tick_millis: 200,
+            jitter_permille: 50,
+        }
+    }
+}
+
+impl Scenario {
+    /// Reads and checks a scenario.
+    ///
+    /// # Errors
+    /// What is wrong with the text, by field, and what would be right.
+    pub fn parse(text: &str) -> Result<Self, ScenarioError> {
+        let scenario: Self = serde_yaml_ng::from_str(text).map_err(ScenarioError::Syntax)?;
+        scenario.check()?;
+        Ok(scenario)
+    }
+
+    /// Requests a second of all nodes together.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.load.per_backend_second * f64::from(self.backends.count)
+    }
+
+    /// Whether every number makes sense.
+    ///
+    /// # Errors
+    /// The first field that does not.
+    pub fn check(&self) -> Result<(), ScenarioError> {
+        if self.version != VERSION {
+            return Err(ScenarioError::Version {
+                found: self.version,
+                expected: VERSION,
+            });
+        }
+        range(
+            "duration_millis",
+            self.duration_millis as f64,
+            1.0,
+            LONGEST_MILLIS as f64,
+        )?;
+        range(
+            "warm_up_millis",
+            self.warm_up_millis as f64,
+            0.0,
+            (self.duration_millis - 1) as f64,
+        )?;
+        range(
+            "window.to_millis",
+            self.window.to_millis as f64,
+            1.0,
+            self.duration_millis as f64,
+        )?;
+        range(
+            "window.from_millis",
+            self.window.from_millis as f64,
+            0.0,
+            (self.window.to_millis - 1) as f64,
+        )?;
+        range("nodes", f64::from(self.nodes), 1.0, f64::from(MOST_NODES))?;
+        range(
+            "backends.count",
+            f64::from(self.backends.count),
+            1.0,
+            f64::from(MOST_BACKENDS),
+        )?;
+        range("backends.workers", f64::from(self.backends.workers), 1.0, 1e4)?;
+        range(
+            "backends.speeds (number of)",
+            self.backends.speeds.len() as f64,
+            1.0,
+            f64::from(MOST_BACKENDS),
+        )?;
+        for &speed in &self.backends.speeds {
+            range("backends.speeds", speed, 1e-3, 1e3)?;
+        }
+        range("load.per_backend_second", self.load.per_backend_second, 1e-3, 1e5)?;
+        range(
+            "client.timeout_millis",
+            self.client.timeout_millis as f64,
+            1.0,
+            3.6e6,
+        )?;
+        range(
+            "network.one_way_micros",
+            self.network.one_way_micros as f64,
+            0.0,
+            1e6,
+        )?;
+        range("agent.tick_millis", self.agent.tick_millis as f64, 10.0, 60_000.0)?;
+        range(
+            "agent.jitter_permille",
+            self.agent.jitter_permille as f64,
+            0.0,
+            500.0,
+        )?;
+        self.service.check()?;
+        range(
+            "faults (number of)",
+            self.faults.len() as f64,
+            0.0,
+            MOST_FAULTS as f64,
+        )?;
+        self.faults
+            .iter()
+            .try_for_each(|fault| fault.check(self.duration_millis))
+    }
+}
+
+impl Service {
+    /// Mean of the distribution before any cut, ms.
+    fn check(&self) -> Result<(), ScenarioError> {
+        match *self {
+            Self::Normal {
+                mean_millis,
+                sigma_millis,
+                least_millis,
+            } => {
+                range("service.mean_millis", mean_millis, 1e-3, 1e6)?;
+                range("service.sigma_millis", sigma_millis, 0.0, 1e6)?;
+                range("service.least_millis", least_millis, 0.0, 1e6)
+            }
+            Self::Exponential { mean_millis } => range("service.mean_millis", mean_millis, 1e-3, 1e6),
+            Self::Fixed { millis } => range("service.millis", millis, 1e-3, 1e6),
+            Self::Uniform {
+                low_millis,
+                high_millis,
+            } => {
+                range("service.high_millis", high_millis, 1e-3, 1e6)?;
+                range("service.low_millis", low_millis, 0.0, high_millis)
+            }
+        }
+    }
+}
+
+/// `value` must lie between the bounds; NaN does not.
+fn range(field: &'static str, value: f64, least: f64, most: f64) -> Result<(), ScenarioError> {
+    if value >= least && value <= most {
+        Ok(())
+    } else {
+        Err(ScenarioError::Range {
+            field,
+            value,
+            least,
+            most,
+        })
+    }
+}

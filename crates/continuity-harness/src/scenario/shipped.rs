@@ -1,0 +1,35 @@
+//! The scenarios that come with the program.
+
+use super::{Scenario, ScenarioError};
+
+macro_rules! shipped {
+    ($($name:literal),* $(,)?) => {
+        const SHIPPED: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../scenarios/", $name, ".yaml")))),*];
+    };
+}
+
+shipped!["S0", "S1", "S3", "S4", "S5", "S6", "S6b", "S7", "S8", "S22"];
+
+/// Names of the shipped scenarios.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    SHIPPED.iter().map(|(name, _)| *name).collect()
+}
+
+/// The shipped scenario of that name, or the one in the file at that path.
+///
+/// # Errors
+/// Neither exists, or the file is wrong.
+pub fn shipped(name: &str) -> Result<Scenario, ScenarioError> {
+    if let Some((_, text)) = SHIPPED.iter().find(|(known, _)| *known == name) {
+        return Scenario::parse(text);
+    }
+    if !std::path::Path::new(name).exists() {
+        return Err(ScenarioError::Unknown(name.to_owned()));
+    }
+    let text = std::fs::read_to_string(name).map_err(|source| ScenarioError::Read {
+        path: name.to_owned(),
+        source,
+    })?;
+    Scenario::parse(&text)
+}
