@@ -1,2 +1,2 @@
-//! kubectl continuity: status, check, explain, uninstall.
+//! `kubectl-continuity`.
 fn main() {}

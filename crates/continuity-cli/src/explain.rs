@@ -1,0 +1,45 @@
+//! `explain`: one screen that says what happens with a Service's traffic, why, what was done, how it stands, what comes
+//! next and what a person can do.
+//!
+//! `facts` reads the API, `account` turns facts and a moment into an [`Account`] and is pure, `text` writes it. Every
+//! figure on the screen comes from an object in the API or is arithmetic over such figures that the code shows; nothing
+//! is guessed, and what cannot be seen is said.
+
+mod absence;
+mod account;
+mod facts;
+mod number;
+mod sick;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use absence::Absence;
+pub use account::{Account, account};
+pub use facts::{Facts, NodeView, Target};
+pub use text::text;
+
+use crate::error::Error;
+use crate::session::Session;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// The moment of the question, and the zone in which clock times are written.
+#[derive(Debug, Clone)]
+pub struct Clock {
+    /// Now.
+    pub now: Timestamp,
+    /// Where the reader's wall clock hangs.
+    pub zone: TimeZone,
+}
+
+/// Explains every set of the target.
+///
+/// # Errors
+/// The target cannot be read, does not exist, has no policy, or the API server refuses.
+pub async fn run(session: &Session, target: &str, clock: &Clock) -> Result<Vec<Account>, Error> {
+    let target: Target = target.parse()?;
+    let facts = facts::gather(session, &target).await?;
+    Ok(facts.iter().map(|facts| account(facts, clock)).collect())
+}

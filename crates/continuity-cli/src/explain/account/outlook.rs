@@ -1,0 +1,160 @@
+//! What comes by itself, and what is left for a person.
+
+use super::{SPOKEN, Scene};
+use crate::explain::number::{share, span};
+use continuity_api::node::{BackendState, Regime};
+use continuity_api::plan::CompiledPolicy;
+use continuity_api::policy::Mode;
+
+pub(super) fn next(scene: &Scene) -> Vec<String> {
+    let Some(policy) = scene.facts.plan.as_ref().map(|plan| &plan.spec.stable) else {
+        return vec!["no plan is written yet; agents leave the Service to kube-proxy".to_owned()];
+    };
+    if scene.mode == Mode::Observe {
+        return vec!["goes on measuring; no connection is touched".to_owned()];
+    }
+    let isolated = scene
+        .sick
+        .iter()
+        .filter(|sick| sick.state == BackendState::Isolated)
+        .count();
+    let mut lines = Vec::new();
+    if isolated > 0 {
+        lines.push(drip(scene, policy));
+    }
+    if scene.sick.len() > isolated {
+        lines.push(format!(
+            "a returning share doubles about every second until it is {}",
+            share(1_000_000 / scene.ready.max(1))
+        ));
+    }
+    if lines.is_empty() {
+        lines.push(watch(policy));
+    }
+    lines
+}
+
+/// How an isolated backend is tested and how long it takes to come back.
+fn drip(scene: &Scene, policy: &CompiledPolicy) -> String {
+    let isolation = &policy.isolation;
+    let doublings = doublings(i64::from(isolation.return_start_permille));
+    let back = format!(
+        "one good answer starts its return, about {} to full share",
+        span(doublings)
+    );
+    match every(scene, i64::from(isolation.drip_per_million)) {
+        Some(seconds) => format!(
+            "one real connection every {} a node tests it; {back}",
+            span(seconds)
+        ),
+        None => format!(
+            "real connections test it, {} in a million; {back}",
+            isolation.drip_per_million
+        ),
+    }
+}
+
+/// Seconds between two tests from one node: the fleet's drip, shared by the nodes that carry traffic, but never more
+/// often than the shortest hold.
+fn every(scene: &Scene, drip_per_million: i64) -> Option<i64> {
+    let plan = &scene.facts.plan.as_ref()?.spec;
+    let status = scene.facts.set.status.clone().unwrap_or_default();
+    let offered = match plan.advice.offered_milli_per_second {
+        0 => status.traffic.offered_milli_per_second,
+        known => known,
+    };
+    let fleet = i128::from(offered) * i128::from(drip_per_million);
+    if fleet <= 0 {
+        return None;
+    }
+    let seconds = i128::from(plan.advice.active_nodes.max(1)) * 1_000_000_000 / fleet;
+    let hold = i64::from(plan.stable.isolation.hold_millis / 1_000);
+    i64::try_from(seconds)
+        .ok()
+        .map(|seconds| seconds.max(hold).max(1))
+}
+
+/// How often a share doubles from its first part, in permille of the full one, until it is full; once a second.
+fn doublings(start_permille: i64) -> i64 {
+    let mut part = start_permille.max(1);
+    let mut seconds = 0;
+    while part < 1_000 {
+        part *= 2;
+        seconds += 1;
+    }
+    seconds
+}
+
+/// What would make it act.
+fn watch(policy: &CompiledPolicy) -> String {
+    let isolation = &policy.isolation;
+    if !isolation.enabled {
+        return "isolation is off in the policy: shares move, nobody is taken out".to_owned();
+    }
+    let ratio = isolation.latency_ratio_milli;
+    format!(
+        "isolates a backend that answers {}.{} × later than its peers for {} of {} ticks, or fails {} times in a row",
+        ratio / 1_000,
+        ratio % 1_000 / 100,
+        isolation.evidence_ticks,
+        isolation.window_ticks,
+        isolation.consecutive_failures
+    )
+}
+
+pub(super) fn you(scene: &Scene) -> Vec<String> {
+    let set = &scene.facts.set;
+    let namespace = set.metadata.namespace.clone().unwrap_or_default();
+    let service = &set.spec.service.name;
+    let status = set.status.clone().unwrap_or_default();
+    if status.observed_generation.is_none() {
+        return vec!["kubectl continuity check".to_owned()];
+    }
+    if scene.ready == 0 {
+        return vec![format!(
+            "kubectl get endpointslices -n {namespace} -l kubernetes.io/service-name={service}"
+        )];
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for sick in scene.sick.iter().take(SPOKEN) {
+        lines.push(if sick.pod.is_empty() {
+            format!(
+                "{} belongs to no pod: look at whoever maintains its EndpointSlice",
+                sick.address
+            )
+        } else {
+            format!("kubectl describe pod {} -n {namespace}", sick.pod)
+        });
+    }
+    let would = status.would_have.is_some_and(|would| !would.isolated.is_empty());
+    if scene.mode == Mode::Observe && would {
+        lines.push(format!(
+            "set spec.mode: Enforce in ContinuityPolicy {} to let it act",
+            set.spec.policy.name
+        ));
+    }
+    if lines.is_empty() && scene.regime >= Regime::Transition {
+        lines.push(match &status.scale_hint {
+            Some(hint) if hint.desired_replicas > hint.current_replicas => {
+                format!(
+                    "let an autoscaler follow the hint, or scale the workload to {} replicas",
+                    hint.desired_replicas
+                )
+            }
+            _ => format!(
+                "kubectl get events -n {namespace} --field-selector involvedObject.name={}",
+                scene.name()
+            ),
+        });
+    }
+    if lines.is_empty() {
+        lines.push("nothing to do".to_owned());
+    }
+    lines
+}
+
+impl Scene<'_> {
+    fn name(&self) -> String {
+        self.facts.set.metadata.name.clone().unwrap_or_default()
+    }
+}

@@ -1,0 +1,31 @@
+//! The account as one screen of text.
+
+use super::Account;
+
+/// Name of a row and its lines, each below the other.
+fn row(text: &mut String, name: &str, lines: &[String]) {
+    for (index, line) in lines.iter().enumerate() {
+        let name = if index == 0 { name } else { "" };
+        text.push_str(&format!("  {name:<6} {line}\n"));
+    }
+}
+
+/// All accounts, a blank line between two.
+#[must_use]
+pub fn text(accounts: &Vec<Account>) -> String {
+    let mut text = String::new();
+    for account in accounts {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&account.headline);
+        text.push('\n');
+        row(&mut text, "why", &account.why);
+        row(&mut text, "did", &account.did);
+        row(&mut text, "now", &account.now);
+        row(&mut text, "next", &account.next);
+        row(&mut text, "you", &account.you);
+        row(&mut text, "note", &account.note);
+    }
+    text
+}

@@ -1,0 +1,13 @@
+//! `kubectl continuity`: questions to the API server, answered for a person.
+//!
+//! Each command reads objects, turns them into an answer with a pure function, and writes it as text, JSON or YAML.
+//! Nothing here talks to a node: agents are asked through what they report, never by a port.
+
+pub mod apidoc;
+pub mod args;
+pub mod error;
+pub mod explain;
+pub mod install;
+pub mod output;
+pub mod session;
+pub mod uninstall;
