@@ -46,6 +46,15 @@ pub fn middle_micros(bucket: usize) -> f64 {
     libm::sqrt(lower_micros(bucket) * lower_micros(bucket + 1))
 }
 
+/// Log2 of the geometric middle of a bucket, in octaves of µs.
+pub fn level(bucket: usize) -> f64 {
+    // Means of log2(1 + m/4) and log2(1 + (m+1)/4).
+    const MIDDLES: [f64; 4] = [0.160_964_047, 0.453_445_298, 0.696_158_711, 0.903_677_461];
+    let bucket = bucket.min(BUCKETS - 1);
+    let middle = MIDDLES.get(bucket % 4).copied().unwrap_or(0.0);
+    (bucket / 4) as f64 + middle
+}
+
 /// Age bucket at `now` of a request sent at `sent`, both on the kernel's monotonic clock: the difference of their windows
 /// of `2^AGE_SHIFT` ns.
 pub fn age_bucket(sent: Nanos, now: Nanos) -> usize {
@@ -112,6 +121,16 @@ mod tests {
                 let now = Nanos(sent + age);
                 assert!(least_age(age_bucket(Nanos(sent), now), now).0 <= age);
             }
+        }
+    }
+
+    #[test]
+    fn the_level_of_a_bucket_is_the_logarithm_of_its_middle() {
+        for bucket in 0..BUCKETS {
+            assert!(
+                (level(bucket) - libm::log2(middle_micros(bucket))).abs() < 1e-8,
+                "{bucket}"
+            );
         }
     }
 

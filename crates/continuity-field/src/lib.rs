@@ -10,18 +10,32 @@
 //! Left out on purpose: Kubernetes, the kernel's maps, names of backends (a backend is a [`BackendId`]; the caller knows
 //! its address), and time itself (`now` is an argument).
 
+mod baseline;
 mod config;
+mod demand;
+mod drip;
 mod error;
+mod evidence;
 pub mod hint;
 pub mod histogram;
+mod isolation;
 mod number;
 mod outcome;
+mod pressure;
 mod reason;
 mod regime;
 mod sample;
+mod save;
+mod share;
+mod slot;
+mod spill;
 mod state;
 mod step;
 mod time;
+mod track;
+mod trust;
+mod view;
+mod word;
 
 pub use config::{
     AdmissionConfig, AdmissionMode, IsolationConfig, Objectives, RegimeConfig, Response, SetConfig,

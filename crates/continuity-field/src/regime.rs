@@ -1,6 +1,16 @@
-//! Posture of a set on a node.
+//! Posture of a set on a node, and how it moves: worse at once, better after a dwell and below a lower threshold.
+//!
+//! | from | condition (3 of 5 looks where it is a measurement) | to |
+//! | --- | --- | --- |
+//! | any but crisis | pressure > crisis, failed > bound, p99 beyond the objective, or refusals > 5 % | crisis |
+//! | laminar | pressure > transition, or a backend isolated, suspect or returning | transition |
+//! | transition | none of these, pressure below the exit, for the dwell | laminar |
+//! | crisis | none of crisis' conditions, pressure below its exit, for the dwell | recovery |
+//! | recovery | none of transition's, queue debt repaid, for the dwell | laminar |
 
 use std::fmt;
+
+use crate::{Nanos, RegimeConfig};
 
 /// How the set is doing, as a posture: worse at once, better after a dwell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -31,6 +41,108 @@ impl Regime {
 impl fmt::Display for Regime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// What the machine looks at, once a look.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Signals {
+    /// Pressure of the set.
+    pub pressure: f64,
+    /// Share of failed requests of the set's backends in use.
+    pub error: f64,
+    /// p99 beyond the objective, with enough answers to say so.
+    pub breached: bool,
+    /// Share of refused connects.
+    pub refused: f64,
+    /// A backend is isolated, suspect or returning.
+    pub correcting: bool,
+    /// Work is still owed.
+    pub in_debt: bool,
+}
+
+/// Share of refused connects that means crisis.
+const REFUSED: f64 = 0.05;
+
+/// The machine of one set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Machine {
+    pub regime: Regime,
+    pub since: Nanos,
+    /// Since when the way to better has been open.
+    better_since: Option<Nanos>,
+    /// One bit a look: conditions of transition by measurement, and of crisis.
+    strained: u32,
+    critical: u32,
+}
+
+impl Machine {
+    /// One look; returns the change, if there is one.
+    pub(crate) fn look(
+        &mut self,
+        signals: &Signals,
+        config: &RegimeConfig,
+        now: Nanos,
+    ) -> Option<(Regime, Regime)> {
+        let enter = f64::from(config.transition_milli.max(1_001)) / 1_000.0;
+        let crisis = (f64::from(config.crisis_milli) / 1_000.0).max(enter);
+        let failed = f64::from(config.crisis_error_permille.clamp(1, 1_000)) / 1_000.0;
+        let keep = f64::from(config.exit_permille.min(1_000)) / 1_000.0;
+        let bad = signals.pressure > crisis
+            || signals.error > failed
+            || signals.breached
+            || signals.refused > REFUSED;
+        self.critical = self.critical << 1 | u32::from(bad);
+        self.strained = self.strained << 1 | u32::from(signals.pressure > enter);
+        let critical = (self.critical & 0x1f).count_ones() >= 3;
+        let strained = (self.strained & 0x1f).count_ones() >= 3 || signals.correcting;
+        let below = |threshold: f64| signals.pressure < 1.0 + (threshold - 1.0) * keep;
+        let (worse, better, dwell, to) = match self.regime {
+            Regime::Laminar if critical => (Some(Regime::Crisis), false, Nanos::ZERO, Regime::Laminar),
+            Regime::Laminar if strained => (Some(Regime::Transition), false, Nanos::ZERO, Regime::Laminar),
+            Regime::Laminar => (None, false, Nanos::ZERO, Regime::Laminar),
+            Regime::Transition => {
+                let open = !strained && below(enter);
+                (
+                    critical.then_some(Regime::Crisis),
+                    open,
+                    config.transition_dwell,
+                    Regime::Laminar,
+                )
+            }
+            Regime::Crisis => (
+                None,
+                !critical && below(crisis),
+                config.crisis_dwell,
+                Regime::Recovery,
+            ),
+            Regime::Recovery => {
+                let open = !strained && below(enter) && !signals.in_debt;
+                (
+                    critical.then_some(Regime::Crisis),
+                    open,
+                    config.recovery_dwell,
+                    Regime::Laminar,
+                )
+            }
+        };
+        if let Some(to) = worse {
+            return Some(self.go(to, now));
+        }
+        if !better {
+            self.better_since = None;
+            return None;
+        }
+        let since = *self.better_since.get_or_insert(now);
+        (now.since(since) >= dwell).then(|| self.go(to, now))
+    }
+
+    fn go(&mut self, to: Regime, now: Nanos) -> (Regime, Regime) {
+        let from = self.regime;
+        self.regime = to;
+        self.since = now;
+        self.better_since = None;
+        (from, to)
     }
 }
 

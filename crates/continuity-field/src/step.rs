@@ -1,67 +1,307 @@
 //! The order of the parts: check, observe, judge, decide, project, explain.
+//!
+//! A step with refused input changes nothing but the problem it reports. Failures and silence are judged at every step;
+//! late answers, shares and regimes at every look (about 200 ms), so that the tick of the caller changes no meaning.
 
-use crate::{
-    BackendChoice, BackendState, BackendView, InputError, Nanos, OFF, Outcome, SLOTS, Samples, SetConfig,
-    SetState,
-};
+use crate::baseline::Fleet;
+use crate::evidence::{self, Around, LOOK, Yardstick};
+use crate::regime::Signals;
+use crate::track::{self, Phase};
+use crate::{InputError, Nanos, Outcome, Reason, Samples, SetConfig, SetState};
+use crate::{drip, histogram, isolation, pressure, share, slot, view, word};
+
+/// A gap after which counters say nothing about the present: hits and runs start anew.
+const GAP: Nanos = Nanos::from_secs(5);
 
 /// One step of the law. `now` is the kernel's monotonic clock; the outcome lives in the state until the next step.
+///
+/// Refused input (a clock that went back, a backend twice, too many backends) sets [`Outcome::problem`] and leaves the
+/// rest of the outcome as the last good step made it.
 pub fn step<'s>(
     state: &'s mut SetState,
     samples: &Samples<'_>,
     config: &SetConfig,
     now: Nanos,
 ) -> &'s Outcome {
-    let _ = config;
-    if now < state.last {
-        let by = state.last.since(now);
-        state.outcome.problem = Some(InputError::ClockBackwards { by, last: state.last });
-        return &state.outcome;
-    }
-    state.last = now;
-    let outcome = &mut state.outcome;
-    outcome.problem = None;
-    outcome.reasons.clear();
-    outcome.backends.clear();
-    let usable = samples
-        .backends
-        .iter()
-        .filter(|backend| backend.in_service)
-        .count();
-    let mut slots = [OFF; SLOTS];
-    if usable > 0 {
-        let indices = samples
-            .backends
-            .iter()
-            .enumerate()
-            .filter(|(_, backend)| backend.in_service);
-        for (slot, (index, _)) in slots.iter_mut().zip(indices.cycle()) {
-            *slot = u16::try_from(index).unwrap_or(OFF);
+    match enter(state, samples, now) {
+        Ok(moved) => {
+            let dt = samples.interval.as_secs_f64().clamp(1e-3, 60.0);
+            let look = begin_look(state, now);
+            observe(state, samples, config, dt, now);
+            if let Some(seconds) = look {
+                close(state, samples, config, seconds, now);
+            }
+            judge(state, samples, config, now);
+            project(state, samples, config, look.is_some(), moved, now);
+            if let Some(seconds) = look {
+                posture(state, config, seconds, now);
+            }
+            view::publish(state, samples, config, now);
         }
+        Err(problem) => state.outcome.problem = Some(problem),
     }
-    for (index, backend) in samples.backends.iter().enumerate() {
-        let held = slots.iter().filter(|&&slot| usize::from(slot) == index).count();
-        let held = u32::try_from(held).unwrap_or(0);
-        outcome.backends.push(BackendView {
-            id: backend.id,
-            state: if backend.in_service {
-                BackendState::Normal
-            } else {
-                BackendState::Out
-            },
-            isolation: None,
-            share_ppm: held * 15_625,
-            slots: held,
-            pressure_milli: 1_000,
-            latency: None,
-            error_permille: 0,
-            choice: BackendChoice {
-                off: !backend.in_service,
-                ..BackendChoice::default()
-            },
+    &state.outcome
+}
+
+/// Checks the input and brings the memories into its order; says whether indices moved.
+fn enter(state: &mut SetState, samples: &Samples<'_>, now: Nanos) -> Result<bool, InputError> {
+    if now < state.last {
+        return Err(InputError::ClockBackwards {
+            by: state.last.since(now),
+            last: state.last,
         });
     }
-    outcome.changed = outcome.slots != slots;
-    outcome.slots = slots;
-    outcome
+    let got = samples.backends.len();
+    if got > SetState::MOST_BACKENDS {
+        return Err(InputError::TooManyBackends {
+            got,
+            most: SetState::MOST_BACKENDS,
+        });
+    }
+    state.joined.clear();
+    state.left.clear();
+    let (joined, left) = (&mut state.joined, &mut state.left);
+    let change = track::align(
+        &mut state.tracks,
+        samples.backends,
+        now,
+        |id| joined.push(id),
+        |id| left.push(id),
+    )?;
+    if change.moved {
+        state.reindex();
+    }
+    let gap = state.started && now.since(state.last) > GAP;
+    state.last = now;
+    state.outcome.problem = None;
+    state.outcome.reasons.clear();
+    for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
+        if track.in_service && !sample.in_service {
+            state.outcome.reasons.push(Reason::Left { backend: track.id });
+        }
+        track.in_service = sample.in_service;
+        track.evidence = None;
+        if gap {
+            track.look.clear();
+            track.run = 0;
+        }
+    }
+    Ok(change.moved)
+}
+
+/// Seconds of the look that ends with this step, if one does.
+fn begin_look(state: &mut SetState, now: Nanos) -> Option<f64> {
+    if !state.started {
+        state.started = true;
+        state.look_began = now;
+        return None;
+    }
+    let lasted = now.since(state.look_began);
+    if lasted < LOOK {
+        return None;
+    }
+    state.look_began = now;
+    state.looks = state.looks.wrapping_add(1);
+    Some(lasted.as_secs_f64().min(60.0))
+}
+
+/// Takes in one step's samples, against what the last look knew of the peers.
+fn observe(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, dt: f64, now: Nanos) {
+    state.rank();
+    state.demand.observe(samples, dt);
+    let mut answered = 0.0;
+    for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
+        let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
+        let yardstick = Yardstick::new(peers, &state.baseline, config);
+        evidence::observe(track, sample, &yardstick, now);
+        evidence::fail(track, sample, dt, now);
+        track.trust.observe(sample, dt);
+        if track.in_use() {
+            answered += sample.answered.min(1_000_000) as f64;
+            for (bucket, &count) in sample
+                .turnaround
+                .iter()
+                .enumerate()
+                .filter(|(_, count)| **count > 0)
+            {
+                state
+                    .fleet
+                    .add(bucket, f64::from(count), histogram::level(bucket));
+            }
+        }
+    }
+    for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
+        let own = if track.in_use() {
+            sample.answered.min(1_000_000) as f64
+        } else {
+            0.0
+        };
+        track.look.peers_answered = (track.look.peers_answered + answered - own).min(1e9);
+    }
+}
+
+/// Ends a look: levels, pressures, what is normal.
+fn close(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, seconds: f64, now: Nanos) {
+    for track in &mut state.tracks {
+        let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
+        let yardstick = Yardstick::new(peers, &state.baseline, config);
+        evidence::close(track, &yardstick, &state.baseline, config);
+    }
+    state.rank();
+    let used = state
+        .tracks
+        .iter()
+        .zip(samples.backends)
+        .filter(|(track, _)| track.in_use());
+    let (count, in_flight) = used.fold((0_u32, 0_u64), |(count, sum), (_, sample)| {
+        (count + 1, sum + u64::from(sample.in_flight))
+    });
+    let mean = in_flight as f64 / f64::from(count.max(1));
+    for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
+        let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
+        pressure::weigh(track, sample, peers, mean, seconds);
+    }
+    let median = pressure::median(&state.levels);
+    let abnormal = state
+        .tracks
+        .iter()
+        .any(|track| track.isolation().is_some() || track.look.hits(5) > 0);
+    state.baseline.learn(&state.fleet, median, abnormal, seconds, now);
+    state.demand.look(&state.fleet, seconds);
+    state.fleet = Fleet::default();
+    let isolated = state
+        .tracks
+        .iter()
+        .any(|track| track.in_service && track.isolation().is_some());
+    state
+        .spill
+        .look(isolated, median, state.baseline.calm, &mut state.outcome.reasons);
+}
+
+/// Evidence, verdicts of others, isolation, tests, release.
+fn judge(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, now: Nanos) {
+    let mut around = Around::default();
+    state
+        .tracks
+        .iter()
+        .filter(|track| track.in_use())
+        .for_each(|track| around.note(track));
+    let calm = state.baseline.calm_or(config.profile);
+    let spacing = drip::spacing(&samples.advice, state.demand.rate(), config);
+    let reasons = &mut state.outcome.reasons;
+    for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
+        let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
+        if track.in_use() {
+            let yardstick = Yardstick::new(peers, &state.baseline, config);
+            track.evidence = evidence::judge(track, &yardstick, &around, &config.isolation, now);
+        }
+        drip::observe(track, sample, spacing, config.seed, now);
+        isolation::forgive(track, peers, calm, reasons, now);
+    }
+    isolation::heed(&mut state.tracks, &samples.advice, reasons, now);
+    if config.isolation.enabled {
+        isolation::decide(&mut state.tracks, config, reasons, now);
+    }
+    for track in &mut state.tracks {
+        if let Phase::Isolated(isolation) = track.phase
+            && isolation.since == now
+        {
+            track.drip_due = drip::first(isolation.hold_until, config.seed);
+        }
+    }
+    for &backend in &state.joined {
+        reasons.push(Reason::Joined {
+            backend,
+            slow_start: config.slow_start,
+        });
+    }
+    for &backend in &state.left {
+        reasons.push(Reason::Left { backend });
+    }
+}
+
+/// Shares onto slots.
+fn project(
+    state: &mut SetState,
+    samples: &Samples<'_>,
+    config: &SetConfig,
+    look: bool,
+    moved: bool,
+    now: Nanos,
+) {
+    let spilling = state.spill.price.is_some();
+    share::target(
+        &mut state.tracks,
+        samples.backends,
+        config,
+        spilling,
+        &mut state.outcome.reasons,
+        &mut state.shares,
+        now,
+    );
+    // With more backends than slots the window moves on every look.
+    let turn = if samples.backends.len() > crate::SLOTS {
+        state.looks.wrapping_mul(crate::SLOTS as u64)
+    } else {
+        0
+    };
+    slot::apportion(&state.shares, config.seed.wrapping_add(turn), &mut state.scratch);
+    let before = state.outcome.slots;
+    let slots = slot::slew(
+        &mut state.tracks,
+        &mut state.outcome.slots,
+        &config.slew,
+        look,
+        &mut state.scratch,
+    );
+    let changed = before != state.outcome.slots;
+    let quiet = state.outcome.reasons.is_empty();
+    state.outcome.changed = changed || moved;
+    if changed && quiet && slots > 0 {
+        state.outcome.reasons.push(Reason::Rebalanced { slots });
+    }
+    state.outcome.words = word::set(
+        &state.tracks,
+        samples.backends,
+        state.outcome.words,
+        &mut state.ints,
+    );
+}
+
+/// Regime of the set after a look.
+fn posture(state: &mut SetState, config: &SetConfig, seconds: f64, now: Nanos) {
+    let median = pressure::median(&state.levels);
+    let over = match (median, state.baseline.calm) {
+        (Some(median), Some(calm)) => libm::exp2((median - calm - 0.5).clamp(0.0, 10.0)),
+        _ => 1.0,
+    };
+    state.pressure += (seconds / 2.0).min(1.0) * (over - state.pressure);
+    let error = state.demand.error();
+    let objective = config.objectives.latency_p99;
+    let breached = match (objective, state.demand.p99()) {
+        (Some(objective), Some(p99)) => p99 > objective.as_micros() as f64,
+        _ => false,
+    };
+    let correcting = state.tracks.iter().any(|track| {
+        track.in_service
+            && (matches!(track.phase, Phase::Isolated(_) | Phase::Returning { .. }) || track.said_kept)
+    });
+    let signals = Signals {
+        pressure: state.pressure,
+        error,
+        breached,
+        refused: 0.0,
+        correcting,
+        in_debt: false,
+    };
+    if let Some((from, to)) = state.machine.look(&signals, &config.regimes, now) {
+        let pressure_milli = crate::number::to_u32(1e3 * state.pressure);
+        let error_permille = crate::number::to_u32(1e3 * error);
+        state.outcome.reasons.push(Reason::RegimeChanged {
+            from,
+            to,
+            pressure_milli,
+            error_permille,
+        });
+    }
 }

@@ -1,0 +1,180 @@
+//! What this node asks of the set, and what that costs: the figures behind the scale hint and the regime.
+//!
+//! Rates are exponential means: two of different memory give the trend, since a mean of memory τ lags a ramp by τ · slope.
+
+use crate::baseline::Fleet;
+use crate::histogram::{self, BUCKETS};
+use crate::number::{to_u32, to_u64};
+use crate::track::Track;
+use crate::{BackendSample, NodeDemand, Samples};
+
+/// Memory of the published rates, s.
+const MEMORY: f64 = 5.0;
+/// Memories whose difference is the trend, s.
+const FAST: f64 = 2.0;
+const SLOW: f64 = 8.0;
+/// Memory of the quantiles and of the error share, s.
+const WINDOW: f64 = 10.0;
+/// Answers before a p99 is said.
+const TAIL_LEAST: f64 = 100.0;
+
+/// A mean of a rate that starts at its first value.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rate {
+    value: f64,
+    age: f64,
+}
+
+impl Rate {
+    fn add(&mut self, count: f64, dt: f64, memory: f64) {
+        self.age += dt;
+        // While young it is the plain mean: a start from zero would look like a ramp.
+        let gain = 1.0 - libm::exp(-dt / memory.min(self.age));
+        let gain = if self.age <= dt {
+            1.0
+        } else {
+            gain.max(dt / self.age.max(memory))
+        };
+        self.value += gain * (count / dt - self.value);
+    }
+}
+
+/// Memory of the demand of one set.
+#[derive(Debug, Clone)]
+pub(crate) struct Demand {
+    offered: Rate,
+    fast: Rate,
+    slow: Rate,
+    answered: Rate,
+    failed: Rate,
+    in_flight: f64,
+    counts: [f64; BUCKETS],
+    n: f64,
+}
+
+impl Default for Demand {
+    fn default() -> Self {
+        Self {
+            offered: Rate::default(),
+            fast: Rate::default(),
+            slow: Rate::default(),
+            answered: Rate::default(),
+            failed: Rate::default(),
+            in_flight: 0.0,
+            counts: [0.0; BUCKETS],
+            n: 0.0,
+        }
+    }
+}
+
+impl Demand {
+    /// One step's counters.
+    pub(crate) fn observe(&mut self, samples: &Samples<'_>, dt: f64) {
+        let sum = |of: fn(&BackendSample) -> u64| {
+            samples
+                .backends
+                .iter()
+                .map(|sample| of(sample).min(1_000_000_000))
+                .sum::<u64>() as f64
+        };
+        let attempts = sum(|sample| sample.attempts);
+        self.offered.add(attempts, dt, MEMORY);
+        self.fast.add(attempts, dt, FAST);
+        self.slow.add(attempts, dt, SLOW);
+        self.answered.add(sum(|sample| sample.answered), dt, MEMORY);
+        self.failed.add(sum(failures), dt, MEMORY);
+        let waiting = sum(|sample| sample.unanswered.iter().map(|&count| u64::from(count)).sum());
+        self.in_flight += (1.0 - libm::exp(-dt / MEMORY)) * (waiting - self.in_flight);
+    }
+
+    /// One look's answers.
+    pub(crate) fn look(&mut self, fleet: &Fleet, dt: f64) {
+        let keep = libm::exp(-dt / WINDOW);
+        self.n = self.n * keep + fleet.n;
+        for (kept, new) in self.counts.iter_mut().zip(&fleet.counts) {
+            *kept = *kept * keep + new;
+        }
+    }
+
+    /// Offered connections a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.offered.value
+    }
+
+    /// Failed share of what ended.
+    pub(crate) fn error(&self) -> f64 {
+        let ended = self.answered.value + self.failed.value;
+        if ended > 0.0 {
+            self.failed.value / ended
+        } else {
+            0.0
+        }
+    }
+
+    /// 99th percentile of turnaround of all answers of late, µs; `None` below 100 answers.
+    pub(crate) fn p99(&self) -> Option<f64> {
+        if self.n < TAIL_LEAST {
+            return None;
+        }
+        let mut left = self.n * 0.01;
+        for (bucket, count) in self.counts.iter().enumerate().rev() {
+            if *count > 0.0 && left <= *count {
+                let (low, high) = (
+                    histogram::lower_micros(bucket),
+                    histogram::lower_micros(bucket + 1),
+                );
+                return Some(high - (high - low) * (left / count));
+            }
+            left -= count;
+        }
+        None
+    }
+
+    /// The figures for the status.
+    pub(crate) fn publish(
+        &self,
+        tracks: &[Track],
+        samples: &[BackendSample],
+        level: Option<f64>,
+        calm: Option<f64>,
+    ) -> NodeDemand {
+        let micros = |level: Option<f64>| level.map_or(0, |level| to_u64(libm::exp2(level.clamp(0.0, 40.0))));
+        let carrying: f64 = tracks
+            .iter()
+            .zip(samples)
+            .filter(|(track, _)| track.in_use())
+            .map(|(_, sample)| crate::share::capacity(sample))
+            .sum();
+        let trend = (self.fast.value - self.slow.value) / (SLOW - FAST);
+        let young = self.slow.age < 2.0 * SLOW;
+        NodeDemand {
+            offered_milli_per_second: to_u64(1e3 * self.fast.value),
+            shed_milli_per_second: 0,
+            answered_milli_per_second: to_u64(1e3 * self.answered.value),
+            trend_milli_per_second2: if young {
+                0
+            } else {
+                i64::from(crate::number::to_i32(1e3 * trend))
+            },
+            in_flight_milli: to_u64(1e3 * self.in_flight),
+            turnaround_micros: micros(level),
+            calm_micros: micros(calm),
+            p99_micros: to_u64(self.p99().unwrap_or(0.0)),
+            error_permille: to_u32(1e3 * self.error()),
+            in_service: u32::try_from(tracks.iter().filter(|track| track.in_service).count())
+                .unwrap_or(u32::MAX),
+            carrying_milli: to_u32(1e3 * carrying),
+            dependency_limited: false,
+        }
+    }
+}
+
+fn failures(sample: &BackendSample) -> u64 {
+    let parts = [
+        sample.refused,
+        sample.timed_out,
+        sample.reset_before_data,
+        sample.abandoned,
+    ];
+    parts.iter().fold(0, |sum, part| sum.saturating_add(*part))
+}

@@ -1,0 +1,90 @@
+//! The bounded trickle of real connections that tests isolated backends.
+//!
+//! The fleet spends `drip_per_million` of its connections on tests of one backend; a node's part is one every
+//! `N / (drip · λ)` seconds (law-balancing §2.6). The kernel holds one word {backend, time} per set: the backend whose
+//! test is due first. The caller arms the word when it differs from what it armed last; a connection seen at the isolated
+//! backend after the due time consumes it and sets the next one.
+
+use crate::track::{Phase, Track};
+use crate::{Advice, BackendSample, Drip, Nanos, SetConfig};
+
+/// Bounds of the spacing: below, a busy fleet would test more often than it learns; above, a quiet service would
+/// never find out that a backend is well (one connection a minute is the most it costs).
+const SPACING: (f64, f64) = (1.0, 60.0);
+/// While a returning backend's level in the kernel is this far above the median (Q8), the choice would starve it:
+/// direct connections show the kernel that it is well.
+const STARVED: i32 = 256;
+const SHOWING: Nanos = Nanos::from_millis(300);
+
+/// Time between tests of one backend from this node.
+pub(crate) fn spacing(advice: &Advice<'_>, own_rate: f64, config: &SetConfig) -> Nanos {
+    let nodes = f64::from(advice.active_nodes.max(1));
+    let rate = match advice.offered_milli_per_second {
+        0 => own_rate * nodes,
+        milli => milli.min(1_000_000_000_000) as f64 / 1_000.0,
+    };
+    let share = f64::from(config.isolation.drip_per_million.clamp(100, 10_000)) / 1e6;
+    let seconds = nodes / (share * rate.max(1e-9));
+    Nanos(crate::number::to_u64(seconds.clamp(SPACING.0, SPACING.1) * 1e9))
+}
+
+/// Part of the spacing by which this node's tests are late, so that nodes do not test together; thirds by golden ratio.
+pub(crate) fn phase(seed: u64, spacing: Nanos) -> Nanos {
+    let fraction = (seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f64 / f64::from(1_u32 << 24);
+    Nanos(crate::number::to_u64(spacing.0 as f64 * fraction))
+}
+
+/// First test of a fresh isolation: when the hold ends, so that a mistake is short.
+pub(crate) fn first(hold_until: Nanos, seed: u64) -> Nanos {
+    hold_until + phase(seed, Nanos::from_secs(1))
+}
+
+/// Notes a test that left and sets the next.
+pub(crate) fn observe(track: &mut Track, sample: &BackendSample, spacing: Nanos, seed: u64, now: Nanos) {
+    if sample.attempts == 0 || now < track.drip_due {
+        return;
+    }
+    match track.phase {
+        Phase::Isolated(_) => {
+            let apart = if track.tested {
+                spacing
+            } else {
+                Nanos(spacing.0 / 2) + phase(seed, spacing)
+            };
+            track.drip_due = now + apart.max(Nanos::from_secs(1));
+            track.tested = true;
+        }
+        Phase::Returning { .. } => track.drip_due = now + SHOWING,
+        _ => {}
+    }
+}
+
+/// The test that is due first, over all backends that need one.
+pub(crate) fn next(tracks: &[Track], samples: &[BackendSample], lm: i32, spacing: Nanos) -> Option<Drip> {
+    let needs = |track: &Track, sample: &BackendSample| match track.phase {
+        Phase::Isolated(_) => track.in_service,
+        Phase::Returning { .. } => {
+            track.in_service
+                && sample
+                    .level
+                    .is_some_and(|level| level.saturating_sub(lm) > STARVED)
+        }
+        _ => false,
+    };
+    let due = tracks
+        .iter()
+        .zip(samples)
+        .enumerate()
+        .filter(|(_, (track, sample))| needs(track, sample));
+    let (index, (track, _)) = due.min_by_key(|(_, (track, _))| (track.drip_due, track.id))?;
+    let every = if track.isolation().is_some() {
+        spacing
+    } else {
+        SHOWING
+    };
+    Some(Drip {
+        backend: u16::try_from(index).unwrap_or(crate::OFF),
+        every,
+        due: track.drip_due,
+    })
+}

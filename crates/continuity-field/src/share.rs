@@ -1,0 +1,133 @@
+//! The share each backend should have now: `∝ capacity · 2^lean / pressure · phase`, capped, floored, summing to 1.
+//!
+//! Phase: a new backend grows from a tenth to its full share over the slow start; a released one starts at 2 % and
+//! doubles every second; an isolated one has none. The floor (a fifth of fair) keeps every backend in use under
+//! observation, the cap never bites below the fair share.
+
+use crate::track::{Phase, Track};
+use crate::{BackendSample, Nanos, Reason, SetConfig};
+
+/// Least share of a backend in full use, as part of fair.
+const FLOOR: f64 = 0.2;
+/// Share at which a new backend starts, as part of full.
+const START: f64 = 0.1;
+
+/// Part of its full share that a backend gets for where it stands; moves on those that have arrived.
+pub(crate) fn phase(track: &mut Track, config: &SetConfig, reasons: &mut Vec<Reason>, now: Nanos) -> f64 {
+    match track.phase {
+        Phase::Normal => 1.0,
+        Phase::Isolated(_) => 0.0,
+        Phase::Starting { since } => {
+            let whole = config.slow_start.as_secs_f64();
+            let part = if whole > 0.0 {
+                now.since(since).as_secs_f64() / whole
+            } else {
+                1.0
+            };
+            if part >= 1.0 {
+                track.phase = Phase::Normal;
+            }
+            (START + (1.0 - START) * part).min(1.0)
+        }
+        Phase::Returning { since, .. } => {
+            let slew = &config.slew;
+            let doublings = now.since(since).as_secs_f64() / slew.return_doubling.as_secs_f64().max(0.01);
+            let start = f64::from(slew.return_start_permille.clamp(1, 1_000)) / 1_000.0;
+            let part = start * libm::exp2(doublings.min(40.0));
+            if part >= 1.0 {
+                track.phase = Phase::Normal;
+                reasons.push(Reason::Returned {
+                    backend: track.id,
+                    after: now.since(since),
+                });
+            }
+            part.min(1.0)
+        }
+    }
+}
+
+/// Writes the share of every backend into `shares`; they sum to 1, or are all 0 when nobody is in use.
+pub(crate) fn target(
+    tracks: &mut [Track],
+    samples: &[BackendSample],
+    config: &SetConfig,
+    spilling: bool,
+    reasons: &mut Vec<Reason>,
+    shares: &mut Vec<f64>,
+    now: Nanos,
+) {
+    shares.clear();
+    for (track, sample) in tracks.iter_mut().zip(samples) {
+        let part = phase(track, config, reasons, now);
+        let weight = if track.in_use() {
+            part * capacity(sample) * libm::exp2(track.lean) / track.pressure.slow()
+        } else if spilling && track.in_service {
+            capacity(sample)
+        } else {
+            0.0
+        };
+        shares.push(weight);
+    }
+    floor(tracks, samples, shares);
+    normalise(shares);
+    cap(
+        shares,
+        f64::from(config.max_share_permille.clamp(1, 1_000)) / 1_000.0,
+    );
+}
+
+/// Capacity beside an ordinary replica, 1/16 ..= 16.
+pub(crate) fn capacity(sample: &BackendSample) -> f64 {
+    let milli = if sample.capacity == 0 {
+        1_000
+    } else {
+        sample.capacity
+    };
+    (f64::from(milli) / 1_000.0).clamp(1.0 / 16.0, 16.0)
+}
+
+/// Who is in full use keeps at least a fifth of what capacity alone would give.
+fn floor(tracks: &[Track], samples: &[BackendSample], shares: &mut [f64]) {
+    let whole: f64 = shares.iter().sum();
+    let used = tracks.iter().zip(samples).filter(|(track, _)| track.in_use());
+    let capacities: f64 = used.map(|(_, sample)| capacity(sample)).sum();
+    if whole <= 0.0 || capacities <= 0.0 {
+        return;
+    }
+    for ((track, sample), share) in tracks.iter().zip(samples).zip(shares.iter_mut()) {
+        if track.in_use() && matches!(track.phase, Phase::Normal) {
+            *share = share.max(FLOOR * whole * capacity(sample) / capacities);
+        }
+    }
+}
+
+fn normalise(shares: &mut [f64]) {
+    let whole: f64 = shares.iter().sum();
+    if whole > 0.0 {
+        shares.iter_mut().for_each(|share| *share /= whole);
+    }
+}
+
+/// Cuts what is above the cap and gives it to the others in proportion; two rounds settle it, since only one backend can
+/// hold more than half.
+fn cap(shares: &mut [f64], most: f64) {
+    let used = shares.iter().filter(|share| **share > 0.0).count();
+    if used < 2 {
+        return;
+    }
+    let most = most.max(1.0 / used as f64);
+    for _ in 0..2 {
+        let over: f64 = shares.iter().map(|share| (share - most).max(0.0)).sum();
+        let under: f64 = shares.iter().filter(|share| **share < most).sum();
+        if over <= 0.0 || under <= 0.0 {
+            return;
+        }
+        for share in shares.iter_mut() {
+            *share = if *share >= most {
+                most
+            } else {
+                *share * (1.0 + over / under)
+            };
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Shares onto 64 slots: an exact sum, bounded steps, and as few owners changed as the step allows.
+//!
+//! Three things move slots, each with its own pace: a backend that left or fails gives everything at once, one that is
+//! merely late is emptied in two ticks, and rebalancing moves one slot a look and backend. A step only ever moves toward
+//! today's target (the guard): nobody loses below it or gains above it, so the distance to it cannot grow.
+
+use crate::track::Track;
+use crate::{Evidence, OFF, SLOTS, SlewConfig};
+
+const WHOLE: u32 = 64;
+
+/// Working memory of the projection, kept to avoid allocation.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Scratch {
+    target: Vec<u32>,
+    order: Vec<(u64, usize)>,
+}
+
+/// Slots per backend by largest remainder: at least one for whoever has a share, ties rotated by `seed`.
+pub(crate) fn apportion(shares: &[f64], seed: u64, scratch: &mut Scratch) {
+    let Scratch { target, order } = scratch;
+    target.clear();
+    order.clear();
+    target.resize(shares.len(), 0);
+    let used = shares.iter().filter(|share| **share > 0.0).count();
+    if used == 0 {
+        return;
+    }
+    if used > SLOTS {
+        window(shares, seed, target);
+        return;
+    }
+    let mut left = WHOLE;
+    for (index, (share, slots)) in shares.iter().zip(target.iter_mut()).enumerate() {
+        if *share <= 0.0 {
+            continue;
+        }
+        let exact = share * f64::from(WHOLE);
+        *slots = crate::number::to_u32(libm::floor(exact)).clamp(1, WHOLE);
+        left = left.saturating_sub(*slots);
+        let remainder = crate::number::to_u64((exact - f64::from(*slots)).clamp(0.0, 1.0) * 1e6);
+        order.push((remainder << 16 | tie(seed, index), index));
+    }
+    order.sort_unstable_by(|one, other| other.cmp(one));
+    let given: u32 = target.iter().sum();
+    for &(_, index) in order
+        .iter()
+        .cycle()
+        .take(usize::try_from(WHOLE.saturating_sub(given)).unwrap_or(0))
+    {
+        if let Some(slots) = target.get_mut(index) {
+            *slots += 1;
+        }
+    }
+    // The floor of one slot may have given too many: the largest give them back.
+    for _ in WHOLE..given {
+        if let Some(largest) = target.iter_mut().rev().max_by_key(|slots| **slots) {
+            *largest -= 1;
+        }
+    }
+}
+
+/// Order among equals: another one on every node.
+fn tie(seed: u64, index: usize) -> u64 {
+    (seed ^ index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48
+}
+
+/// More backends than slots: every look another 64 of them, the sequence shifted by node. Memory reaches the rest.
+fn window(shares: &[f64], seed: u64, target: &mut [u32]) {
+    let used = shares.iter().filter(|share| **share > 0.0).count() as u64;
+    let start = seed % used.max(1);
+    let mut position = 0;
+    for (share, slots) in shares.iter().zip(target.iter_mut()) {
+        if *share > 0.0 {
+            let offset = (position + used - start) % used;
+            *slots = u32::from(offset < SLOTS as u64);
+            position += 1;
+        }
+    }
+}
+
+/// Moves the held slots of every track one step toward the target; returns how many slots changed owner.
+pub(crate) fn slew(
+    tracks: &mut [Track],
+    slots: &mut [u16; SLOTS],
+    slew: &SlewConfig,
+    look_closed: bool,
+    scratch: &mut Scratch,
+) -> u32 {
+    count_held(tracks, slots);
+    let gains: u32 = deficits(tracks, &scratch.target, true);
+    let pace = if look_closed {
+        slew.rebalance_slots.max(1)
+    } else {
+        0
+    };
+    let fair = WHOLE.div_ceil(
+        u32::try_from(scratch.target.iter().filter(|slots| **slots > 0).count())
+            .unwrap_or(1)
+            .max(1),
+    );
+    let mut moved = 0;
+    for (index, track) in tracks.iter_mut().enumerate() {
+        let goal = scratch.target.get(index).copied().unwrap_or(0);
+        let surplus = track.slots.saturating_sub(goal);
+        if surplus == 0 {
+            continue;
+        }
+        let leaving = !track.in_service || is_failing(track) || goal == 0 && track.isolation().is_none();
+        let most = if leaving {
+            surplus
+        } else if track.isolation().is_some() {
+            fair.div_ceil(slew.drain_ticks.max(1))
+        } else {
+            // Who returns or joins is paced by its own target: the others make room as fast as it grows.
+            pace.max(gains.min(surplus).min(u32::from(look_closed) * 4))
+        };
+        let give = surplus.min(most);
+        let owner = u16::try_from(index).unwrap_or(OFF);
+        for slot in slots
+            .iter_mut()
+            .rev()
+            .filter(|slot| **slot == owner)
+            .take(usize::try_from(give).unwrap_or(0))
+        {
+            *slot = OFF;
+        }
+        track.slots -= give;
+        moved += give;
+    }
+    fill(tracks, slots, scratch);
+    moved
+}
+
+/// Slots wanted by those that grow by themselves (returning, starting) or, with `all` false, by everybody.
+fn deficits(tracks: &[Track], target: &[u32], growing: bool) -> u32 {
+    let wants = |track: &Track| !growing || !matches!(track.phase, crate::track::Phase::Normal);
+    tracks
+        .iter()
+        .zip(target)
+        .filter(|(track, _)| wants(track))
+        .map(|(track, goal)| goal.saturating_sub(track.slots))
+        .sum()
+}
+
+fn is_failing(track: &Track) -> bool {
+    track
+        .isolation()
+        .is_some_and(|isolation| !matches!(isolation.evidence, Evidence::Latency { .. }))
+}
+
+fn count_held(tracks: &mut [Track], slots: &[u16; SLOTS]) {
+    tracks.iter_mut().for_each(|track| track.slots = 0);
+    for slot in slots {
+        if let Some(track) = tracks.get_mut(usize::from(*slot)) {
+            track.slots += 1;
+        }
+    }
+}
+
+/// Gives every free slot to the backend that lacks most; if nobody lacks any, to the holder of the target's largest part.
+fn fill(tracks: &mut [Track], slots: &mut [u16; SLOTS], scratch: &Scratch) {
+    for slot in slots.iter_mut().filter(|slot| **slot == OFF) {
+        let lacking = tracks
+            .iter_mut()
+            .zip(&scratch.target)
+            .enumerate()
+            .filter(|(_, (track, goal))| **goal > track.slots);
+        let most =
+            lacking.max_by_key(|(index, (track, goal))| (**goal - track.slots, std::cmp::Reverse(*index)));
+        let Some((index, (track, _))) = most else { break };
+        *slot = u16::try_from(index).unwrap_or(OFF);
+        track.slots += 1;
+    }
+}

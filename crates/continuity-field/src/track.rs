@@ -1,0 +1,157 @@
+//! What is remembered about one backend, and keeping those memories in the order of the samples.
+//!
+//! A memory follows its backend by identity, never by index. A backend that leaves is forgotten; one that joins a
+//! running set starts slowly; the first step of a set takes all as they are.
+
+use crate::evidence::Look;
+use crate::{BackendId, BackendSample, Evidence, InputError, Isolation, Nanos};
+
+/// Where a backend stands, with what is needed to leave that place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Phase {
+    /// Full share.
+    Normal,
+    /// Joined at that instant.
+    Starting { since: Nanos },
+    /// Taken out.
+    Isolated(Isolation),
+    /// Let in again.
+    Returning { since: Nanos, isolated: Nanos },
+}
+
+/// Memory of one backend. Levels are log2 of µs.
+#[derive(Debug, Clone)]
+pub(crate) struct Track {
+    pub id: BackendId,
+    pub phase: Phase,
+    pub in_service: bool,
+    /// Level of its answers, censored ages included; `None` before the first.
+    pub level: Option<f64>,
+    /// Answers of late, decaying by half per 5 s: how well `level` is known.
+    pub known: f64,
+    /// Looks and what they found.
+    pub look: Look,
+    /// Requests of late that failed, and all that ended; both decay by e per 10 s.
+    pub failed: f64,
+    pub ended: f64,
+    /// Moving mean of the error share, gain as for the level.
+    pub error: f64,
+    /// Failures since the last good answer, weighed.
+    pub run: u32,
+    pub last_failure: Option<Nanos>,
+    pub last_answer: Option<Nanos>,
+    /// Relapses of late; one is forgotten a minute.
+    pub relapses: u32,
+    pub relapses_at: Nanos,
+    /// Next test connection, and whether one was seen to leave since the isolation.
+    pub drip_due: Nanos,
+    pub tested: bool,
+    /// Slots held now.
+    pub slots: u32,
+    /// Slow share exponent, octaves (law-balancing §2.6).
+    pub lean: f64,
+    /// In-band reports of this backend.
+    pub trust: crate::trust::Trust,
+    /// Latest pressure.
+    pub pressure: crate::pressure::Pressure,
+    /// Evidence against it in this step.
+    pub evidence: Option<Evidence>,
+    /// It was said that it must stay in use; said once per spell.
+    pub said_kept: bool,
+    /// The latest verdict of others that was acted on.
+    pub verdict_given: Nanos,
+}
+
+impl Track {
+    pub(crate) fn new(id: BackendId, phase: Phase, now: Nanos) -> Self {
+        Self {
+            id,
+            phase,
+            in_service: true,
+            level: None,
+            known: 0.0,
+            look: Look::default(),
+            failed: 0.0,
+            ended: 0.0,
+            error: 0.0,
+            run: 0,
+            last_failure: None,
+            last_answer: None,
+            relapses: 0,
+            relapses_at: now,
+            drip_due: now,
+            tested: false,
+            slots: 0,
+            lean: 0.0,
+            trust: crate::trust::Trust::default(),
+            pressure: crate::pressure::Pressure::default(),
+            evidence: None,
+            said_kept: false,
+            verdict_given: now,
+        }
+    }
+
+    pub(crate) fn isolation(&self) -> Option<Isolation> {
+        match self.phase {
+            Phase::Isolated(isolation) => Some(isolation),
+            _ => None,
+        }
+    }
+
+    /// Gets new connections by slot.
+    pub(crate) fn in_use(&self) -> bool {
+        self.in_service && self.isolation().is_none()
+    }
+}
+
+/// What changed in the membership.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    /// Indices differ from the last step's: the table must be published again.
+    pub moved: bool,
+}
+
+/// Brings `tracks` into the order of `samples`; calls `joined` and `left` for each arrival and departure.
+///
+/// Costs one comparison a backend while nothing changes; allocates only when the membership does.
+pub(crate) fn align(
+    tracks: &mut Vec<Track>,
+    samples: &[BackendSample],
+    now: Nanos,
+    mut joined: impl FnMut(BackendId),
+    mut left: impl FnMut(BackendId),
+) -> Result<Change, InputError> {
+    let same = tracks.len() == samples.len()
+        && tracks
+            .iter()
+            .zip(samples)
+            .all(|(track, sample)| track.id == sample.id);
+    if same {
+        return Ok(Change::default());
+    }
+    let mut order: Vec<BackendId> = samples.iter().map(|sample| sample.id).collect();
+    order.sort_unstable();
+    if let Some(twice) = order.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(InputError::DuplicateBackend(twice[0]));
+    }
+    let first = tracks.is_empty();
+    let mut old: Vec<Option<Track>> = std::mem::take(tracks).into_iter().map(Some).collect();
+    old.sort_unstable_by_key(|track| track.as_ref().map(|track| track.id));
+    for sample in samples {
+        let found = old.binary_search_by_key(&Some(sample.id), |track| track.as_ref().map(|track| track.id));
+        let kept = found.ok().and_then(|at| old.get(at).cloned().flatten());
+        tracks.push(kept.unwrap_or_else(|| {
+            if first {
+                return Track::new(sample.id, Phase::Normal, now);
+            }
+            joined(sample.id);
+            Track::new(sample.id, Phase::Starting { since: now }, now)
+        }));
+    }
+    for track in old.iter().flatten() {
+        if order.binary_search(&track.id).is_err() {
+            left(track.id);
+        }
+    }
+    Ok(Change { moved: true })
+}
