@@ -2,7 +2,7 @@
 //! sick backend, times to detect and to recover.
 //!
 //! Definitions are those of the published tables: "detect" ends when the sick backend's share falls below half of
-//! fair and stays there for the rest of the window; "recover" when it has been at 80 % of fair for 5 s on end.
+//! fair and stays there for the rest of the window; "recover" when the mean of the next 5 s is at 80 % of fair.
 
 use serde::Serialize;
 
@@ -227,6 +227,6 @@ mod tests {
         relative[12..14].copy_from_slice(&[0.0, 0.3]);
         let shares = Shares { relative };
         assert_eq!(shares.detect(5 * SECOND, 12 * SECOND), Some(3.0));
-        assert_eq!(shares.recover(12 * SECOND), Some(2.0));
+        assert_eq!(shares.recover(12 * SECOND), Some(1.0));
     }
 }

@@ -5,7 +5,7 @@ mod simple;
 #[cfg(test)]
 mod tests;
 
-use crate::law::field;
+use crate::law::{field, reference};
 use crate::plant::Reports;
 use crate::policy::Policy;
 use crate::scenario::Scenario;
@@ -56,6 +56,11 @@ const fn oracle(
 /// Every row there is, in the order of the table.
 pub const ALL: &[Peer] = &[
     peer("law", "Continuity: field and choice as they ship", field::law),
+    peer("reference", "the published agent over the same choice, no reports", reference::law),
+    Peer {
+        reports: Reports::Live,
+        ..peer("reference+reports", "the published agent, in-band reports live", reference::law)
+    },
     peer("random", "a backend at random (kube-proxy)", simple::random),
     peer(
         "round-robin",

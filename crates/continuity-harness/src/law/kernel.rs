@@ -1,7 +1,7 @@
 //! What the hooks count on one node: per backend the deltas since the last tick, and when what still waits was sent.
 
 use continuity_field::histogram::{AGE_BUCKETS, AGE_SHIFT, bucket};
-use continuity_field::{BackendId, BackendSample, Nanos};
+use continuity_field::{BackendId, BackendSample};
 
 use crate::choice::{Chooser, kms};
 use crate::policy::End;

@@ -1,0 +1,77 @@
+//! Shares onto slots: largest remainder, at least one slot for every backend in use, ties rotated by node.
+
+use crate::choice::{NONE, SLOTS};
+use crate::span::nanos;
+
+/// Slots of each weight; they sum to 64 unless every weight is 0.
+pub(super) fn apportion(weights: &[f64], seed: u64) -> Vec<u32> {
+    let total: f64 = weights.iter().sum();
+    let used = weights.iter().filter(|&&weight| weight > 0.0).count();
+    if used == 0 || used > SLOTS {
+        return weights.iter().map(|_| 0).collect();
+    }
+    let free = (SLOTS - used) as f64;
+    let exact: Vec<f64> = weights.iter().map(|weight| fair(*weight / total * SLOTS as f64, free)).collect();
+    let mut counts: Vec<u32> = exact
+        .iter()
+        .zip(weights)
+        .map(|(exact, &weight)| u32::try_from(nanos((exact - 0.5).max(0.0) / 1e9)).unwrap_or(0).max(u32::from(weight > 0.0)))
+        .collect();
+    let rotate = usize::try_from(seed % weights.len() as u64).unwrap_or(0);
+    let sum = |counts: &[u32]| counts.iter().sum::<u32>();
+    while sum(&counts) != SLOTS as u32 {
+        let grow = sum(&counts) < SLOTS as u32;
+        let need = |index: usize| {
+            let gap = exact.get(index).unwrap_or(&0.0) - f64::from(*counts.get(index).unwrap_or(&0));
+            if grow { gap } else { -gap }
+        };
+        let movable = |index: &usize| {
+            weights.get(*index).is_some_and(|&weight| weight > 0.0)
+                && (grow || counts.get(*index).is_some_and(|&count| count > 1))
+        };
+        let order = (0..weights.len()).map(|index| (index + rotate) % weights.len());
+        let chosen = order.filter(movable).max_by(|&a, &b| need(a).total_cmp(&need(b)).then(std::cmp::Ordering::Greater));
+        match chosen.and_then(|index| counts.get_mut(index)) {
+            Some(count) if grow => *count += 1,
+            Some(count) => *count -= 1,
+            None => break,
+        }
+    }
+    counts
+}
+
+fn fair(exact: f64, free: f64) -> f64 {
+    exact.min(free + 1.0)
+}
+
+/// Writes the counts as runs of equal slots; the cursor's sequence spreads them.
+pub(super) fn fill(slots: &mut [u32; SLOTS], counts: &[u32]) {
+    let mut ids = counts.iter().enumerate().flat_map(|(index, &count)| {
+        let id = u32::try_from(index).unwrap_or(NONE);
+        std::iter::repeat_n(id, usize::try_from(count).unwrap_or(0))
+    });
+    for slot in slots {
+        *slot = ids.next().unwrap_or(NONE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_sum_to_sixty_four_with_one_for_everybody_in_use() {
+        for weights in [vec![1.0; 10], vec![1.0; 64], vec![1e-9, 1.0, 5.0], vec![0.0, 1.0], vec![0.02, 1.0, 1.0]] {
+            let counts = apportion(&weights, 7);
+            assert_eq!(counts.iter().sum::<u32>(), 64, "{weights:?}");
+            assert!(counts.iter().zip(&weights).all(|(&count, &weight)| (count > 0) == (weight > 0.0)));
+        }
+    }
+
+    #[test]
+    fn nobody_in_use_gives_an_empty_table() {
+        let mut slots = [0; SLOTS];
+        fill(&mut slots, &apportion(&[0.0, 0.0], 0));
+        assert!(slots.iter().all(|&slot| slot == NONE));
+    }
+}
