@@ -53,8 +53,8 @@ pub enum Error {
     /// The object could not be loaded.
     #[error("the kernel refused the maps: {0}")]
     Object(#[from] Box<aya::EbpfError>),
-    /// A program or map is missing from the embedded object.
-    #[error("the embedded object has no {0}")]
+    /// Something that was asked for by name.
+    #[error("there is no {0}")]
     Missing(&'static str),
     /// A system call failed.
     #[error("{what} {}: {source}", .path.display())]
@@ -105,6 +105,22 @@ pub enum Error {
         /// What fits.
         capacity: usize,
     },
+    /// The field may not change while the agent counts as silent.
+    #[error(
+        "the heartbeat is {age_millis} ms old, past HOLD, and one late field is already waiting: call heartbeat() before publish()"
+    )]
+    Frozen {
+        /// Age of the heartbeat.
+        age_millis: u64,
+    },
+    /// An index beyond a map's end.
+    #[error("map {map} has no element {index}")]
+    OutOfRange {
+        /// The map.
+        map: &'static str,
+        /// The index.
+        index: u32,
+    },
     /// Something is left after an uninstall.
     #[error("after uninstall {} is still there", .path.display())]
     LeftBehind {
@@ -136,6 +152,7 @@ impl Error {
             Self::UnknownSet(_) | Self::ForeignBackend { .. } | Self::LearnedTooLong { .. } => {
                 Category::Caller
             }
+            Self::Frozen { .. } | Self::OutOfRange { .. } => Category::Caller,
             Self::Program { .. }
             | Self::Object(_)
             | Self::Missing(_)

@@ -56,7 +56,8 @@ pub enum Drip {
 /// A field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Backend of each slot; `None` in all of them refuses connects (no endpoints).
+    /// Backend of each slot. A connect that finds `None` in both its slots passes through to the VIP; connects are
+    /// refused (ECONNREFUSED) if, and only if, the set has no backends at all when the field is published.
     pub slots: [Option<BackendIndex>; SLOTS],
     /// Figures of the set.
     pub choice: ChoiceWords,

@@ -15,22 +15,32 @@
 )]
 
 mod age;
+mod backing;
 mod capability;
+pub mod capacity;
 mod counters;
 mod desired;
+mod engine;
 mod error;
 mod field;
+mod memory;
+mod pool;
+mod region;
+mod tables;
 
 pub use age::{AgeReader, Ages};
 pub use capability::{Capability, CapabilityId, CapabilityReport};
+pub use capacity::Capacities;
 pub use continuity_wire as wire;
 pub use counters::{BackendCounters, Failsafe, FailsafeState, NodeCounters, SetCounters, SetDecisions};
 pub use desired::{
     BackendIndex, BackendView, Completeness, Desired, DesiredBackend, DesiredSet, FailsafeTimes, Fallback,
     Mode, Reconciled, Rejection, SetId, SetIndex, SetView,
 };
+pub use engine::{Engine, GRACE};
 pub use error::{Category, Error};
 pub use field::{BackendWords, ChoiceWords, Drip, Epoch, Field};
+pub use memory::MemoryDataplane;
 
 /// The node's kernel side, or its twin.
 ///

@@ -8,8 +8,8 @@
 /// Buckets of the turnaround histogram: quarter octaves of µs, 0 µs .. 16.8 s; the last also takes what is longer.
 pub const TURNAROUND_BUCKETS: usize = 96;
 
-/// Buckets of the connect-time histogram: half octaves of µs, 0 µs .. 4,295 s.
-pub const CONNECT_BUCKETS: usize = 64;
+/// Buckets of the connect-time histogram: half octaves of µs, 0 µs .. 36 min; the last also takes longer.
+pub const CONNECT_BUCKETS: usize = 62;
 
 /// A histogram's scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn what_is_longer_than_the_scale_falls_into_the_last_bucket() {
         assert_eq!(Scale::TURNAROUND.bucket(u64::MAX), 95);
-        assert_eq!(Scale::CONNECT.bucket(u64::MAX), 63);
+        assert_eq!(Scale::CONNECT.bucket(u64::MAX), 61);
         assert_eq!(Scale::TURNAROUND.bucket(0), 0);
     }
 }

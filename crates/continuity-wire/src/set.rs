@@ -124,8 +124,8 @@ pub struct Bank {
 pub struct Learned {
     /// Bytes in use; 0 = nothing.
     pub length: u32,
-    /// Sequence that is odd while a write is under way.
-    pub sequence: u32,
+    /// Zero.
+    pub reserved: u32,
     /// FNV-1a over the bytes in use, so that a write cut short by a crash is not believed.
     pub checksum: u64,
     /// The bytes.

@@ -56,6 +56,47 @@ pub struct Traffic {
     pub waiting: [i32; AGE_BUCKETS],
     /// Handshake-time histogram, [`crate::Scale::CONNECT`].
     pub connect: [u32; CONNECT_BUCKETS],
+    /// Of the index's present owner, in every shard; sockets of a former owner no longer count. The agent writes it.
+    pub generation: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+impl Traffic {
+    /// Adds another shard.
+    pub fn absorb(&mut self, other: &Self) {
+        let counters = [
+            (&mut self.attempts, other.attempts),
+            (&mut self.established, other.established),
+            (&mut self.refused, other.refused),
+            (&mut self.timed_out, other.timed_out),
+            (&mut self.unreachable, other.unreachable),
+            (&mut self.reset_before_data, other.reset_before_data),
+            (&mut self.abandoned, other.abandoned),
+            (&mut self.answered, other.answered),
+            (&mut self.closed, other.closed),
+            (&mut self.closed_by_peer, other.closed_by_peer),
+            (&mut self.bytes_out, other.bytes_out),
+            (&mut self.bytes_in, other.bytes_in),
+            (&mut self.turnaround_micros, other.turnaround_micros),
+            (&mut self.connect_micros, other.connect_micros),
+        ];
+        for (sum, part) in counters {
+            *sum = sum.wrapping_add(part);
+        }
+        self.in_flight = self.in_flight.wrapping_add(other.in_flight);
+        self.open = self.open.wrapping_add(other.open);
+        for (sum, part) in self.turnaround.iter_mut().zip(other.turnaround) {
+            *sum = sum.wrapping_add(part);
+        }
+        for (sum, part) in self.waiting.iter_mut().zip(other.waiting) {
+            *sum = sum.wrapping_add(part);
+        }
+        for (sum, part) in self.connect.iter_mut().zip(other.connect) {
+            *sum = sum.wrapping_add(part);
+        }
+        self.generation = other.generation;
+    }
 }
 
 /// Sums of predicted (x) against realised (y) turnaround, Q8 octaves: `struct ct_regression`.
@@ -118,6 +159,42 @@ pub struct SetTraffic {
     pub reserved_words: [u64; 11],
 }
 
+impl SetTraffic {
+    /// Adds another shard; the cursors mean nothing in sum and are left.
+    pub fn absorb(&mut self, other: &Self) {
+        let counters = [
+            (&mut self.steered, other.steered),
+            (&mut self.steered_in_hold, other.steered_in_hold),
+            (&mut self.steered_in_fallback, other.steered_in_fallback),
+            (&mut self.passed_hold, other.passed_hold),
+            (&mut self.passed_fallback, other.passed_fallback),
+            (&mut self.passed_miss, other.passed_miss),
+            (&mut self.passed_observe, other.passed_observe),
+            (&mut self.passed_unpublished, other.passed_unpublished),
+            (&mut self.passed_torn, other.passed_torn),
+            (&mut self.refused_empty, other.refused_empty),
+            (&mut self.to_hold, other.to_hold),
+            (&mut self.to_fallback, other.to_fallback),
+            (&mut self.to_normal, other.to_normal),
+            (&mut self.dripped, other.dripped),
+            (&mut self.unmeasured, other.unmeasured),
+            (&mut self.regression.n, other.regression.n),
+        ];
+        for (sum, part) in counters {
+            *sum = sum.wrapping_add(part);
+        }
+        let sums = [
+            (&mut self.regression.sx, other.regression.sx),
+            (&mut self.regression.sy, other.regression.sy),
+            (&mut self.regression.sxx, other.regression.sxx),
+            (&mut self.regression.sxy, other.regression.sxy),
+        ];
+        for (sum, part) in sums {
+            *sum = sum.wrapping_add(part);
+        }
+    }
+}
+
 /// What concerns the node and no set, on one shard.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -141,6 +218,7 @@ const _: () = {
     assert!(offset_of!(Traffic, turnaround) == 128);
     assert!(offset_of!(Traffic, waiting) == 512);
     assert!(offset_of!(Traffic, connect) == 768);
+    assert!(offset_of!(Traffic, generation) == 1016);
     assert!(size_of::<SetTraffic>() == 256);
     assert!(offset_of!(SetTraffic, cursor) == 120);
     assert!(offset_of!(SetTraffic, regression) == 128);

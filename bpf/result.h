@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/*
+ * What became of a connection: sockops for its states, sock_release for the side that gave up.
+ *
+ * Handshake, client role (SYN_SENT to CLOSE): the retransmission timer ran out = timed out; a reset came = refused;
+ * the client closed the socket = abandoned (decided in sock_release, before); none of these = unreachable.
+ * Request (payload out, none back): the peer closed or reset = reset before data; the client closed = abandoned; the
+ * timer ran out = timed out; none = unreachable. On the backend's own node the roles turn round: the local process
+ * that closes without an answer resets before data, the peer that leaves gives up.
+ *
+ * Invariant: attempts = established + refused + timed out + unreachable + abandoned handshakes + those that go on.
+ * A half-closed client (shutdown) still waits; only its release gives up.
+ */
+#ifndef CONTINUITY_RESULT_H
+#define CONTINUITY_RESULT_H
+
+#include <bpf/bpf_endian.h>
+#include "connect.h"
+#include "set.h"
+#include "socket.h"
+#include "traffic.h"
+
+#define CT_AF_INET 2
+
+CT_HASH(endpoints, struct ct_key, struct ct_endpoint); /* addresses of local backends */
+
+static __always_inline void flag(struct ct_socket *s, __u32 bit)
+{
+	__sync_fetch_and_or(&s->flags, bit);
+}
+
+/* Does the handshake go where the connect hook sent it? */
+static __always_inline int goes_to(struct bpf_sock_ops *ctx, const struct ct_backend *b)
+{
+	if ((__u16)(ctx->remote_port >> 16) != b->port)
+		return 0;
+	if (ctx->family == CT_AF_INET)
+		return mapped(b->address) && ctx->remote_ip4 == b->address[3];
+	return ctx->remote_ip6[0] == b->address[0] && ctx->remote_ip6[1] == b->address[1] &&
+	       ctx->remote_ip6[2] == b->address[2] && ctx->remote_ip6[3] == b->address[3];
+}
+
+static __always_inline void handshake_started(struct bpf_sock_ops *ctx, struct ct_socket *s)
+{
+	__u32 at = s->backend;
+	struct ct_backend *b = bpf_map_lookup_elem(&backends, &at);
+	struct ct_traffic *t;
+
+	if (!(s->flags & CT_CHOSEN) || !b || b->generation != s->generation || !goes_to(ctx, b)) {
+		s->flags = 0;
+		return;
+	}
+	s->flags = CT_CHOSEN | CT_ACTIVE;
+	t = traffic_of(s);
+	if (!t)
+		return;
+	s->started = bpf_ktime_get_ns();
+	if (!won(s, CT_IDLE, CT_CONNECTING))
+		return;
+	CT_ADD(&t->attempts, 1);
+	wait_begin(s, t);
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG |
+					       BPF_SOCK_OPS_RTO_CB_FLAG);
+}
+
+static __always_inline void handshake_done(struct bpf_sock_ops *ctx, struct ct_socket *s)
+{
+	struct ct_traffic *t = traffic_of(s);
+
+	if (!t || !won(s, CT_CONNECTING, CT_IDLE))
+		return;
+	shaken(s, t, bpf_ktime_get_ns());
+	s->out_end = ctx->snd_nxt;
+	s->in_end = ctx->rcv_nxt;
+	flag(s, CT_OPEN);
+	CT_ADD(&t->established, 1);
+	CT_ADD(&t->open, 1);
+}
+
+/* A connection accepted by a local backend. */
+static __always_inline void accepted(struct bpf_sock_ops *ctx)
+{
+	struct ct_endpoint *e;
+	struct ct_traffic *t;
+	struct ct_socket *s;
+	struct ct_key key = {};
+
+	if (ctx->family == CT_AF_INET) {
+		key.address[2] = CT_MAPPED;
+		key.address[3] = ctx->local_ip4;
+	} else {
+		key.address[0] = ctx->local_ip6[0];
+		key.address[1] = ctx->local_ip6[1];
+		key.address[2] = ctx->local_ip6[2];
+		key.address[3] = ctx->local_ip6[3];
+	}
+	key.port = bpf_htons((__u16)ctx->local_port);
+	key.protocol = IPPROTO_TCP;
+	e = bpf_map_lookup_elem(&endpoints, &key);
+	if (!e || !ctx->sk)
+		return;
+	s = bpf_sk_storage_get(&sockets, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!s) {
+		CT_COUNT_NODE(unmeasured_passive);
+		return;
+	}
+	s->backend = e->endpoint;
+	s->generation = e->generation;
+	s->flags = CT_SERVER | CT_ACTIVE | CT_OPEN;
+	s->phase = CT_IDLE;
+	s->out_end = ctx->snd_nxt;
+	s->in_end = ctx->rcv_nxt;
+	t = traffic_of(s);
+	if (!t)
+		return;
+	CT_ADD(&t->established, 1);
+	CT_ADD(&t->open, 1);
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG |
+					       BPF_SOCK_OPS_RTO_CB_FLAG);
+}
+
+/* The handshake ended without a connection. */
+static __always_inline void handshake_failed(struct ct_socket *s, struct ct_traffic *t, __u64 now)
+{
+	if (s->flags & CT_EXPIRED)
+		CT_ADD(&t->timed_out, 1);
+	else if (s->flags & CT_PEER_RST)
+		CT_ADD(&t->refused, 1);
+	else if (have_release)
+		CT_ADD(&t->unreachable, 1);
+	else
+		return gave_up(s, t);
+	failed(s, t, now);
+}
+
+/* The connection ended while a request waited, and the local process still holds the socket. */
+static __always_inline void request_failed(struct ct_socket *s, struct ct_traffic *t, __u64 now)
+{
+	if (s->flags & CT_SERVER)
+		return gave_up(s, t);
+	if (s->flags & CT_EXPIRED)
+		CT_ADD(&t->timed_out, 1);
+	else if (s->flags & (CT_PEER_RST | CT_PEER_FIN))
+		CT_ADD(&t->reset_before_data, 1);
+	else if (have_release)
+		CT_ADD(&t->unreachable, 1);
+	else
+		return gave_up(s, t);
+	failed(s, t, now);
+}
+
+static __always_inline void ended(struct ct_socket *s, struct ct_traffic *t)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (won(s, CT_CONNECTING, CT_IDLE))
+		handshake_failed(s, t, now);
+	else if (won(s, CT_WAITING, CT_IDLE))
+		request_failed(s, t, now);
+	flush_bytes(s, t);
+	if (!(s->flags & CT_OPEN))
+		return;
+	__sync_fetch_and_and(&s->flags, ~CT_OPEN);
+	CT_ADD(&t->closed, 1);
+	CT_ADD(&t->open, -1);
+	if (s->flags & CT_PEER_END || (s->flags & CT_PEER_RST && !(s->flags & CT_LOCAL_END)))
+		CT_ADD(&t->closed_by_peer, 1);
+}
+
+static __always_inline void state_changed(struct bpf_sock_ops *ctx, struct ct_socket *s)
+{
+	__u32 to = ctx->args[1];
+	struct ct_traffic *t;
+
+	if (!(s->flags & CT_ACTIVE))
+		return;
+	if (ctx->args[0] == BPF_TCP_SYN_SENT && to == BPF_TCP_ESTABLISHED)
+		return handshake_done(ctx, s);
+	if (to == BPF_TCP_FIN_WAIT1)
+		return flag(s, CT_LOCAL_END);
+	if (to != BPF_TCP_CLOSE_WAIT && to != BPF_TCP_CLOSE)
+		return;
+	t = traffic_of(s);
+	if (!t)
+		return;
+	if (to == BPF_TCP_CLOSE)
+		return ended(s, t);
+	flag(s, CT_PEER_END);
+	if (!(s->flags & CT_SERVER) && won(s, CT_WAITING, CT_IDLE))
+		request_failed(s, t, bpf_ktime_get_ns());
+}
+
+static __always_inline void on_sockops(struct bpf_sock_ops *ctx)
+{
+	struct ct_socket *s;
+
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		return accepted(ctx);
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+	case BPF_SOCK_OPS_STATE_CB:
+	case BPF_SOCK_OPS_RTO_CB:
+		break;
+	default:
+		return;
+	}
+	if (!ctx->sk)
+		return;
+	s = bpf_sk_storage_get(&sockets, ctx->sk, 0, 0);
+	if (!s)
+		return;
+	if (ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB)
+		handshake_started(ctx, s);
+	else if (ctx->op == BPF_SOCK_OPS_STATE_CB)
+		state_changed(ctx, s);
+	else if (ctx->args[2])
+		flag(s, CT_EXPIRED);
+}
+
+/* The last descriptor of a socket is closed. */
+static __always_inline void on_release(struct bpf_sock *ctx)
+{
+	struct ct_socket *s = bpf_sk_storage_get(&sockets, ctx, 0, 0);
+	struct ct_traffic *t;
+
+	if (!s || !(s->flags & CT_ACTIVE))
+		return;
+	if (!(s->flags & CT_PEER_END))
+		flag(s, CT_LOCAL_END);
+	if (s->phase == CT_IDLE)
+		return;
+	t = traffic_of(s);
+	if (!t)
+		return;
+	if (won(s, CT_CONNECTING, CT_IDLE)) {
+		gave_up(s, t);
+	} else if (won(s, CT_WAITING, CT_IDLE)) {
+		if (s->flags & CT_SERVER && !(s->flags & (CT_PEER_FIN | CT_PEER_RST))) {
+			CT_ADD(&t->reset_before_data, 1);
+			failed(s, t, bpf_ktime_get_ns());
+		} else {
+			gave_up(s, t);
+		}
+	}
+}
+
+#endif

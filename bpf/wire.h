@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
+/*
+ * Layout of the maps shared with user space; mirror of crates/continuity-wire.
+ *
+ * Invariants: no padding; every struct a multiple of 8 bytes; addresses in network order, IPv4 as ::ffff:a.b.c.d;
+ * ports in network order. Both sides assert sizes and offsets. CT_SCHEMA changes whenever a byte moves.
+ */
+#ifndef CONTINUITY_WIRE_H
+#define CONTINUITY_WIRE_H
+
+#include <linux/types.h>
+#include "choice.h"
+
+#define CT_SCHEMA 1
+#define CT_BANKS 3u /* two under the word, one equal share of the last known alive */
+#define CT_ALIVE_BANK 2u
+#define CT_TURNAROUND_BUCKETS 96u /* quarter octaves of us */
+#define CT_CONNECT_BUCKETS 62u /* half octaves of us */
+#define CT_AGE_BUCKETS 64u
+#define CT_AGE_SHIFT 26 /* a bucket of the ring spans 2^26 ns of start times */
+
+struct ct_control {
+	__u32 schema;
+	__u32 shard_mask;
+	__u64 heartbeat; /* CLOCK_MONOTONIC ns */
+	__u32 cursor_start;
+	__u32 reserved[11];
+};
+
+struct ct_key {
+	__u32 address[4];
+	__u16 port;
+	__u8 protocol;
+	__u8 reserved;
+};
+
+struct ct_service {
+	__u32 set;
+	__u32 generation;
+};
+
+struct ct_endpoint {
+	__u32 endpoint;
+	__u32 generation;
+};
+
+#define CT_SET_VALID 1u
+#define CT_SET_ENFORCE 2u
+#define CT_SET_LAST_KNOWN_ALIVE 4u
+
+struct ct_set {
+	__u64 word; /* epoch << 1 | bank */
+	__u64 hold_after; /* ns */
+	__u64 fallback_after; /* ns */
+	__u32 flags;
+	__u32 generation;
+	__u8 id[16];
+	__u64 failsafe; /* ns of the last transition, its low 2 bits replaced by enum ct_failsafe */
+	__u64 reserved[9];
+};
+
+struct ct_bank {
+	__u64 epoch;
+	__u64 published; /* CLOCK_MONOTONIC ns right before the flip */
+	__u32 backends; /* 0: connects are refused */
+	__u32 reserved[3];
+	struct ct_choice choice;
+	struct ct_slots slots;
+};
+
+#define CT_BACKEND_VALID 1u
+#define CT_BACKEND_LOCAL 2u
+
+struct ct_backend {
+	__u32 address[4];
+	__u16 port;
+	__u16 flags;
+	__u32 set;
+	__u32 generation;
+	__u32 reserved;
+};
+
+/* Of one backend on one shard, in one role. Every field only ever added to. */
+struct ct_traffic {
+	__u64 attempts;
+	__u64 established;
+	__u64 refused;
+	__u64 timed_out;
+	__u64 unreachable;
+	__u64 reset_before_data;
+	__u64 abandoned;
+	__u64 answered;
+	__u64 closed;
+	__u64 closed_by_peer;
+	__u64 bytes_out;
+	__u64 bytes_in;
+	__s64 in_flight; /* gauge */
+	__s64 open; /* gauge */
+	__u64 turnaround_micros;
+	__u64 connect_micros;
+	__u32 turnaround[CT_TURNAROUND_BUCKETS];
+	__s32 waiting[CT_AGE_BUCKETS]; /* gauge, by start time */
+	__u32 connect[CT_CONNECT_BUCKETS];
+	__u32 generation; /* of the index's present owner; written by the agent */
+	__u32 reserved;
+};
+
+struct ct_set_traffic {
+	__u64 steered;
+	__u64 steered_in_hold;
+	__u64 steered_in_fallback;
+	__u64 passed_hold;
+	__u64 passed_fallback;
+	__u64 passed_miss;
+	__u64 passed_observe;
+	__u64 passed_unpublished;
+	__u64 passed_torn;
+	__u64 refused_empty;
+	__u64 to_hold;
+	__u64 to_fallback;
+	__u64 to_normal;
+	__u64 dripped;
+	__u64 unmeasured;
+	__u32 cursor;
+	__u32 reserved;
+	struct ct_regression regression;
+	__u64 reserved_words[11];
+};
+
+struct ct_node {
+	__u64 connects;
+	__u64 stale_service;
+	__u64 unmeasured_passive;
+	__u64 outlived;
+	__u64 reserved[12];
+};
+
+struct ct_learned {
+	__u8 bytes[4096];
+};
+
+#define CT_AT(type, field, at) _Static_assert(__builtin_offsetof(struct type, field) == (at), #type "." #field)
+#define CT_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type)
+
+CT_SIZE(ct_control, 64);
+CT_AT(ct_control, heartbeat, 8);
+CT_AT(ct_control, cursor_start, 16);
+CT_SIZE(ct_key, 20);
+CT_AT(ct_key, port, 16);
+CT_AT(ct_key, protocol, 18);
+CT_SIZE(ct_service, 8);
+CT_SIZE(ct_endpoint, 8);
+CT_SIZE(ct_set, 128);
+CT_AT(ct_set, flags, 24);
+CT_AT(ct_set, id, 32);
+CT_AT(ct_set, failsafe, 48);
+CT_SIZE(ct_bank, 320);
+CT_AT(ct_bank, choice, 32);
+CT_AT(ct_bank, slots, 64);
+CT_SIZE(ct_backend, 32);
+CT_AT(ct_backend, set, 20);
+CT_AT(ct_backend, generation, 24);
+CT_AT(ct_record, infl, 16);
+CT_AT(ct_record, pts, 20);
+CT_AT(ct_record, good, 40);
+CT_AT(ct_record, set, 54);
+CT_AT(ct_record, shl, 56);
+CT_AT(ct_choice, mem, 12);
+CT_AT(ct_choice, drip, 16);
+CT_AT(ct_choice, mem_on, 24);
+CT_SIZE(ct_traffic, 1024);
+CT_AT(ct_traffic, in_flight, 96);
+CT_AT(ct_traffic, turnaround, 128);
+CT_AT(ct_traffic, waiting, 512);
+CT_AT(ct_traffic, connect, 768);
+CT_AT(ct_traffic, generation, 1016);
+CT_SIZE(ct_set_traffic, 256);
+CT_AT(ct_set_traffic, cursor, 120);
+CT_AT(ct_set_traffic, regression, 128);
+CT_SIZE(ct_node, 128);
+CT_SIZE(ct_learned, 4096);
+
+#endif

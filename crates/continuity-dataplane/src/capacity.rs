@@ -1,0 +1,87 @@
+//! How large the maps are.
+//!
+//! Kernel memory at the defaults, s shards: services 4,096 × 88 B = 0.35 MiB; sets 128 KiB; banks 960 KiB; backends
+//! 256 KiB; records 512 KiB; learned 4 MiB; client traffic 8,192 × s KiB = 8 s MiB; server traffic s MiB; set traffic
+//! s / 4 MiB. With 2 CPUs (s = 2) 25 MiB, with 8 or more (s = 8) 80 MiB. User space maps only what is in use.
+
+use std::{fs, num::NonZeroU32};
+
+/// Sets on a node: 512 Services of two ports each.
+pub const SETS: u32 = 1_024;
+
+/// Backends on a node, over all sets: eight a set on average.
+pub const BACKENDS: u32 = 8_192;
+
+/// Service addresses: both families, a cluster IP and an external IP each, for every set.
+pub const SERVICES: u32 = SETS * 4;
+
+/// Local backend addresses: 250 pods (four times kubelet's default limit is rare) with four ports each.
+pub const ENDPOINTS: u32 = 1_000;
+
+/// Shards of the counters: beyond eight, memory grows faster than contention falls.
+pub const MAX_SHARDS: u32 = 8;
+
+/// Where the kernel says which CPUs can exist.
+const POSSIBLE_CPUS: &str = "/sys/devices/system/cpu/possible";
+
+/// Sizes of the maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacities {
+    /// Sets.
+    pub sets: u32,
+    /// Backends over all sets.
+    pub backends: u32,
+    /// Service addresses.
+    pub services: u32,
+    /// Local backend addresses.
+    pub endpoints: u32,
+    /// Counter shards, a power of two.
+    pub shards: u32,
+}
+
+impl Default for Capacities {
+    fn default() -> Self {
+        Self {
+            sets: SETS,
+            backends: BACKENDS,
+            services: SERVICES,
+            endpoints: ENDPOINTS,
+            shards: 1,
+        }
+    }
+}
+
+impl Capacities {
+    /// The defaults, with a shard per possible CPU up to [`MAX_SHARDS`].
+    #[must_use]
+    pub fn of_this_node() -> Self {
+        let cpus = fs::read_to_string(POSSIBLE_CPUS)
+            .ok()
+            .and_then(|list| possible(&list))
+            .map_or(1, NonZeroU32::get);
+        Self {
+            shards: cpus.next_power_of_two().min(MAX_SHARDS),
+            ..Self::default()
+        }
+    }
+}
+
+/// Number of CPU ids in a list such as `0-3,8-11`: one more than the largest.
+fn possible(list: &str) -> Option<NonZeroU32> {
+    let last = list.trim().split([',', '-']).next_back()?;
+    NonZeroU32::new(last.parse::<u32>().ok()?.checked_add(1)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::possible;
+
+    #[test]
+    fn the_list_of_possible_cpus_is_read_up_to_its_largest_id() {
+        for (list, cpus) in [("0\n", 1), ("0-1\n", 2), ("0-3,8-11\n", 12)] {
+            assert_eq!(possible(list).map(std::num::NonZeroU32::get), Some(cpus));
+        }
+        assert_eq!(possible(""), None);
+        assert_eq!(possible("none"), None);
+    }
+}

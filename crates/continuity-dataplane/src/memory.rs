@@ -1,0 +1,146 @@
+//! The twin: the same records, engine and rules over the heap, without a kernel.
+//!
+//! For tests of what stands above the dataplane. It decides no connects; a test plays the kernel by adding to the
+//! counters ([`Engine::count_client`], [`Engine::count_server`]) and by moving the clock ([`Engine::advance`]).
+
+use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr};
+
+use continuity_wire::{Control, Endpoint, Record, SCHEMA_VERSION, ServiceKey, ServiceValue, Traffic};
+
+use crate::{
+    CapabilityReport, Engine, Error, SetId, backing::Backing, capacity::Capacities, region::Source,
+    tables::Tables,
+};
+
+/// The twin.
+pub type MemoryDataplane = Engine<Memory>;
+
+/// What the twin has instead of a kernel.
+#[derive(Debug, Default)]
+pub struct Memory {
+    services: BTreeMap<ServiceKey, ServiceValue>,
+    endpoints: BTreeMap<ServiceKey, Endpoint>,
+    capabilities: CapabilityReport,
+    now: u64,
+}
+
+impl Backing for Memory {
+    fn put_service(&mut self, key: ServiceKey, value: ServiceValue) -> Result<(), Error> {
+        self.services.insert(key, value);
+        Ok(())
+    }
+
+    fn drop_service(&mut self, key: ServiceKey) -> Result<(), Error> {
+        self.services.remove(&key);
+        Ok(())
+    }
+
+    fn services(&self) -> Result<Vec<(ServiceKey, ServiceValue)>, Error> {
+        Ok(self.services.iter().map(|(key, value)| (*key, *value)).collect())
+    }
+
+    fn put_endpoint(&mut self, key: ServiceKey, value: Endpoint) -> Result<(), Error> {
+        self.endpoints.insert(key, value);
+        Ok(())
+    }
+
+    fn drop_endpoint(&mut self, key: ServiceKey) -> Result<(), Error> {
+        self.endpoints.remove(&key);
+        Ok(())
+    }
+
+    fn endpoints(&self) -> Result<Vec<(ServiceKey, Endpoint)>, Error> {
+        Ok(self.endpoints.iter().map(|(key, value)| (*key, *value)).collect())
+    }
+
+    fn grace(&self) {}
+
+    fn now(&self) -> u64 {
+        self.now
+    }
+
+    fn verify(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn capabilities(&self) -> &CapabilityReport {
+        &self.capabilities
+    }
+}
+
+impl Engine<Memory> {
+    /// An empty twin whose clock stands at 1 s.
+    ///
+    /// # Errors
+    /// Never; the type is that of the real one.
+    pub fn in_memory(sizes: Capacities) -> Result<Self, Error> {
+        let tables =
+            Tables::new(sizes, |_| Ok::<_, Infallible>(Source::Heap)).unwrap_or_else(|never| match never {});
+        let control = Control {
+            schema: SCHEMA_VERSION,
+            shard_mask: sizes.shards - 1,
+            heartbeat: 0,
+            cursor_start: 0,
+            reserved: [0; 11],
+        };
+        tables.control.store(0, &control)?;
+        Self::restore(
+            tables,
+            Memory {
+                now: 1_000_000_000,
+                ..Memory::default()
+            },
+            sizes,
+        )
+    }
+
+    /// Moves the clock on.
+    pub fn advance(&mut self, by: std::time::Duration) {
+        let memory = self.backing_mut();
+        memory.now = memory
+            .now
+            .saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// The report that [`crate::Dataplane::capabilities`] gives from now on.
+    pub fn pretend(&mut self, capabilities: CapabilityReport) {
+        self.backing_mut().capabilities = capabilities;
+    }
+
+    /// Plays the kernel: changes what this node's clients saw of a backend.
+    ///
+    /// # Errors
+    /// When the set does not have the backend.
+    pub fn count_client(
+        &mut self,
+        set: &SetId,
+        backend: SocketAddr,
+        change: impl FnOnce(&mut Traffic, &mut Record),
+    ) -> Result<(), Error> {
+        let index = self.index_of(set, backend)?;
+        let tables = self.tables();
+        let mut traffic: Traffic = tables.client.load(index * tables.shards)?;
+        let mut record: Record = tables.records.load(index)?;
+        change(&mut traffic, &mut record);
+        tables.client.store(index * tables.shards, &traffic)?;
+        tables.records.store(index, &record)
+    }
+
+    /// Plays the kernel: changes what a local backend's own node saw.
+    ///
+    /// # Errors
+    /// When no set has the backend as a local one.
+    pub fn count_server(
+        &mut self,
+        backend: SocketAddr,
+        change: impl FnOnce(&mut Traffic),
+    ) -> Result<(), Error> {
+        let index = self
+            .endpoint_of(backend)
+            .ok_or(Error::Missing("local backend of that address"))?;
+        let tables = self.tables();
+        let mut traffic: Traffic = tables.server.load(index * tables.shards)?;
+        change(&mut traffic);
+        tables.server.store(index * tables.shards, &traffic)
+    }
+}
