@@ -34,6 +34,12 @@ pub struct Figures {
     pub timeout_percent: f64,
     /// Attempts on the sick backends, percent of those in the window.
     pub sick_percent: f64,
+    /// Failed or timed out, percent of the attempts in the window.
+    pub fault_failed_percent: f64,
+    /// Attempts on the sick backends from 5 s after the window's start, percent.
+    pub settled_sick_percent: f64,
+    /// 99th percentile from 5 s after the window's start to its end.
+    pub settled_p99: f64,
     /// Seconds until the sick backends were avoided; none if never or nobody is sick.
     pub detect_seconds: Option<f64>,
     /// Seconds after the window until they were back; none if never or nobody was sick.
@@ -71,7 +77,11 @@ pub fn figures(scenario: &Scenario, recording: &Recording) -> Figures {
         100.0 * counted().filter(|attempt| wanted(attempt)).count() as f64 / (all.len() as f64).max(1.0)
     };
     let sick = sick(scenario);
-    let on_sick = inside().filter(|attempt| sick.contains(&attempt.backend)).count() as f64;
+    let on_sick = inside().filter(|attempt| sick.contains(&attempt.backend)).count();
+    let settled = || inside().filter(|attempt| attempt.sent >= from + 5 * SECOND);
+    let mut late: Vec<u32> = settled().map(|attempt| attempt.micros).collect();
+    late.sort_unstable();
+    let part = |some: usize, all: usize| 100.0 * some as f64 / (all as f64).max(1.0);
     let shares = Shares::of(scenario, recording, &sick);
     Figures {
         attempts: all.len() as u64,
@@ -83,7 +93,13 @@ pub fn figures(scenario: &Scenario, recording: &Recording) -> Figures {
         fault_p999: quantile(&window, 0.999),
         error_percent: percent(&|attempt| matches!(attempt.end, End::Refused | End::Reset)),
         timeout_percent: percent(&|attempt| attempt.end == End::TimedOut),
-        sick_percent: 100.0 * on_sick / (window.len() as f64).max(1.0),
+        sick_percent: part(on_sick, window.len()),
+        fault_failed_percent: part(inside().filter(|a| a.end != End::Answered).count(), window.len()),
+        settled_sick_percent: part(
+            settled().filter(|a| sick.contains(&a.backend)).count(),
+            late.len(),
+        ),
+        settled_p99: quantile(&late, 0.99),
         detect_seconds: shares.detect(from, to),
         recover_seconds: shares.recover(to),
         dispersion: dispersion(scenario, recording),

@@ -13,7 +13,9 @@ fn main() {
                 let mut events = 0;
                 for seed in 11..11 + seeds {
                     let mut s = continuity_harness::scenario::shipped(name).unwrap();
-                    s.nodes = n;
+                    if n > 0 {
+                        s.nodes = n;
+                    }
                     let mut policy = peer.build(&s, seed);
                     let rec = continuity_harness::plant::run(&s, seed, peer.reports, policy.as_mut());
                     events += rec.events;
@@ -23,7 +25,7 @@ fn main() {
                     sums.iter().map(f).sum::<f64>() / sums.len() as f64
                 };
                 println!(
-                    "{name} N={n} {:18} p50 {:.1} p99 {:.1} p999 {:.1} | fault p99 {:.1} p999 {:.1} | err {:.3} to {:.3} sick {:.3} det {:?} rec {:?} D {:.2} iso {:.2}  {:.2} Mev/s",
+                    "{name} N={n} {:18} p50 {:.1} p99 {:.1} p999 {:.1} | fault p99 {:.1} p999 {:.1} | err {:.3} to {:.3} sick {:.3} det {:?} rec {:?} D {:.2} iso {:.2} | failed in fault {:.3} settled p99 {:.1} sick {:.3} | {:.2} Mev/s",
                     peer.name,
                     m(&|f| f.p50),
                     m(&|f| f.p99),
@@ -37,6 +39,9 @@ fn main() {
                     sums[0].recover_seconds,
                     m(&|f| f.dispersion),
                     m(&|f| f.isolations),
+                    m(&|f| f.fault_failed_percent),
+                    m(&|f| f.settled_p99),
+                    m(&|f| f.settled_sick_percent),
                     events as f64 / start.elapsed().as_secs_f64() / 1e6
                 );
             }

@@ -56,10 +56,18 @@ const fn oracle(
 /// Every row there is, in the order of the table.
 pub const ALL: &[Peer] = &[
     peer("law", "Continuity: field and choice as they ship", field::law),
-    peer("reference", "the published agent over the same choice, no reports", reference::law),
+    peer(
+        "reference",
+        "the published agent over the same choice, no reports",
+        reference::law,
+    ),
     Peer {
         reports: Reports::Live,
-        ..peer("reference+reports", "the published agent, in-band reports live", reference::law)
+        ..peer(
+            "reference+reports",
+            "the published agent, in-band reports live",
+            reference::law,
+        )
     },
     peer("random", "a backend at random (kube-proxy)", simple::random),
     peer(

@@ -65,12 +65,21 @@ impl Reference {
     }
 
     fn usable(&self) -> usize {
-        self.backends.iter().filter(|backend| backend.isolated.is_none()).count()
+        self.backends
+            .iter()
+            .filter(|backend| backend.isolated.is_none())
+            .count()
     }
 
     /// Median of the own latency estimates (µs) of the backends in use.
     fn peers(&self) -> Option<f64> {
-        median(self.backends.iter().filter(|b| b.isolated.is_none()).filter_map(|b| b.latency).collect())
+        median(
+            self.backends
+                .iter()
+                .filter(|b| b.isolated.is_none())
+                .filter_map(|b| b.latency)
+                .collect(),
+        )
     }
 
     /// Isolation: worst first, at most half, none if more than half look bad.
@@ -93,7 +102,9 @@ impl Reference {
             return;
         }
         bad.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let room = (self.backends.len() / 2).min(self.backends.len() - 1).saturating_sub(out);
+        let room = (self.backends.len() / 2)
+            .min(self.backends.len() - 1)
+            .saturating_sub(out);
         for (_, index) in bad.into_iter().take(room) {
             if let Some(backend) = self.backends.get_mut(index) {
                 backend.isolate(now, self.seed ^ index as u64);
@@ -118,12 +129,22 @@ impl Reference {
     fn words(&mut self, kernel: &mut Kernel, now: u64) {
         let at = kms(now);
         let chooser = &mut kernel.chooser;
-        let used = || self.backends.iter().zip(&chooser.records).filter(|(b, _)| b.isolated.is_none());
+        let used = || {
+            self.backends
+                .iter()
+                .zip(&chooser.records)
+                .filter(|(b, _)| b.isolated.is_none())
+        };
         let trusted = |trust: u32| {
             used().filter(move |(b, r)| r.has == 1 && b.trust >= trust && at.wrapping_sub(r.ts) < FRESH)
         };
         let reported = median(trusted(1).map(|(_, r)| f64::from(r.l)).collect());
-        let own = median(used().filter(|(_, r)| r.lw > 0).map(|(_, r)| f64::from(r.lw)).collect());
+        let own = median(
+            used()
+                .filter(|(_, r)| r.lw > 0)
+                .map(|(_, r)| f64::from(r.lw))
+                .collect(),
+        );
         let many = self.usable();
         let in_flight: i32 = used().map(|(_, r)| r.infl.max(0)).sum();
         let live = trusted(80).count();
@@ -141,7 +162,13 @@ impl Reference {
             _ => 0,
         };
         let spill = self.spill;
-        let weight = |b: &mut Backend| if b.isolated.is_some() && !spill { 0.0 } else { b.share(now) };
+        let weight = |b: &mut Backend| {
+            if b.isolated.is_some() && !spill {
+                0.0
+            } else {
+                b.share(now)
+            }
+        };
         let weights: Vec<f64> = self.backends.iter_mut().map(weight).collect();
         let counts = share::apportion(&weights, self.seed);
         if counts != self.table {
@@ -150,11 +177,18 @@ impl Reference {
         }
         let many = weights.iter().filter(|&&weight| weight > 0.0).count();
         let fair = 64.0 / (many as f64).max(1.0);
-        for ((backend, record), &slots) in
-            self.backends.iter().zip(&mut kernel.chooser.records).zip(&self.table)
+        for ((backend, record), &slots) in self
+            .backends
+            .iter()
+            .zip(&mut kernel.chooser.records)
+            .zip(&self.table)
         {
             record.off = u8::from(slots == 0);
-            let octaves = if slots == 0 { 0.0 } else { 256.0 * libm::log2(f64::from(slots) / fair) };
+            let octaves = if slots == 0 {
+                0.0
+            } else {
+                256.0 * libm::log2(f64::from(slots) / fair)
+            };
             record.shl = i16::try_from(rounded(octaves)).unwrap_or(0);
             record.trust = backend.trust_now(now);
             record.fixed = if backend.isolated.is_some() { fixed } else { 0 };
@@ -173,7 +207,8 @@ impl Reference {
                 next = Some((due, index));
             }
         }
-        kernel.chooser.words.drip = next.map_or(0, |(due, index)| (u64::from(kms(due)) << 32) | (index as u64 + 1));
+        kernel.chooser.words.drip =
+            next.map_or(0, |(due, index)| (u64::from(kms(due)) << 32) | (index as u64 + 1));
     }
 }
 

@@ -8,7 +8,25 @@ macro_rules! shipped {
     };
 }
 
-shipped!["S0", "S1", "S3", "S4", "S5", "S6", "S6b", "S7", "S8", "S22"];
+shipped![
+    "S0",
+    "S1",
+    "S3",
+    "S4",
+    "S5",
+    "S6",
+    "S6b",
+    "S7",
+    "S8",
+    "S22",
+    "demo-healthy",
+    "demo-gray",
+    "demo-fast-fail",
+    "demo-refused",
+    "demo-hang",
+    "demo-two-gray",
+    "demo-alternate",
+];
 
 /// Names of the shipped scenarios.
 #[must_use]

@@ -52,19 +52,27 @@ impl Backend {
     /// Takes in one tick.
     pub(super) fn observe(&mut self, sample: &BackendSample, now: u64) {
         let (mut count, mut sum) = (0.0, 0.0);
-        for (bucket, &many) in sample.turnaround.iter().enumerate().filter(|(_, many)| **many > 0) {
+        for (bucket, &many) in sample
+            .turnaround
+            .iter()
+            .enumerate()
+            .filter(|(_, many)| **many > 0)
+        {
             count += f64::from(many);
             sum += f64::from(many) * middle_micros(bucket);
         }
-        let failures = (sample.refused + sample.reset_before_data + sample.timed_out + sample.abandoned) as f64;
+        let failures =
+            (sample.refused + sample.reset_before_data + sample.timed_out + sample.abandoned) as f64;
         self.answered = count > 0.0;
         self.failed = failures > 0.0;
         if self.failed {
             self.last_failure = Some(now);
         }
-        self.oldest = sample.unanswered.iter().rposition(|&many| many > 0).map_or(0.0, |bucket| {
-            least_age(bucket, Nanos(now)).0 as f64 / 1e3
-        });
+        self.oldest = sample
+            .unanswered
+            .iter()
+            .rposition(|&many| many > 0)
+            .map_or(0.0, |bucket| least_age(bucket, Nanos(now)).0 as f64 / 1e3);
         let weight = |n: f64| 1.0 - libm::pow(0.75, n.min(4.0));
         if self.isolated.is_some() {
             if count > 0.0 {
@@ -115,7 +123,11 @@ impl Backend {
         let fresh = crate::choice::kms(now).wrapping_sub(record.pts) >> 2;
         let penalty = u32::from(record.pen).saturating_sub(fresh);
         let first = penalty >= 512 && alone && self.failed;
-        if self.errors > 0.5 || late || first { Verdict::Bad } else { Verdict::Fine }
+        if self.errors > 0.5 || late || first {
+            Verdict::Bad
+        } else {
+            Verdict::Fine
+        }
     }
 
     pub(super) fn isolate(&mut self, now: u64, salt: u64) {
@@ -124,7 +136,12 @@ impl Backend {
         self.level = self.level.saturating_sub(forgive);
         let hold = 2 * SECOND << self.level.min(7);
         let phase = (hash(salt, now) >> 11) as f64 / (1_u64 << 53) as f64;
-        self.isolated = Some(Isolated { since: now, hold, due: None, phase });
+        self.isolated = Some(Isolated {
+            since: now,
+            hold,
+            due: None,
+            phase,
+        });
         self.level += 1;
         self.forgiven = now;
         self.returning = None;
@@ -134,7 +151,8 @@ impl Backend {
     /// One clean answer to a test, not slower than three times the median, starts the return.
     pub(super) fn release(&mut self, peers: f64, now: u64) {
         let Some(isolated) = self.isolated else { return };
-        let clean = self.answered && !self.failed && self.latency.is_some_and(|latency| latency < 3.0 * peers);
+        let clean =
+            self.answered && !self.failed && self.latency.is_some_and(|latency| latency < 3.0 * peers);
         if clean && now >= isolated.since + isolated.hold {
             self.isolated = None;
             self.errors = 0.0;
@@ -157,7 +175,11 @@ impl Backend {
     /// Slow share: leans against the mean deviation of its reported level from the median, in octaves.
     pub(super) fn lean(&mut self, deviation: f64, interval: f64) {
         if self.isolated.is_none() {
-            let deviation = if deviation.abs() < 0.15 { 0.0 } else { deviation.clamp(-1.0, 1.0) };
+            let deviation = if deviation.abs() < 0.15 {
+                0.0
+            } else {
+                deviation.clamp(-1.0, 1.0)
+            };
             self.lean -= 0.02 * interval * (deviation + self.lean);
         }
     }
@@ -179,7 +201,11 @@ impl Backend {
 
     /// Weight of its reports now.
     pub(super) fn trust_now(&self, now: u64) -> u16 {
-        if now < self.distrust_until { 0 } else { u16::try_from(self.trust).unwrap_or(0) }
+        if now < self.distrust_until {
+            0
+        } else {
+            u16::try_from(self.trust).unwrap_or(0)
+        }
     }
 
     /// Once a second: what its reports have earned.

@@ -11,11 +11,18 @@ pub(super) fn apportion(weights: &[f64], seed: u64) -> Vec<u32> {
         return weights.iter().map(|_| 0).collect();
     }
     let free = (SLOTS - used) as f64;
-    let exact: Vec<f64> = weights.iter().map(|weight| fair(*weight / total * SLOTS as f64, free)).collect();
+    let exact: Vec<f64> = weights
+        .iter()
+        .map(|weight| fair(*weight / total * SLOTS as f64, free))
+        .collect();
     let mut counts: Vec<u32> = exact
         .iter()
         .zip(weights)
-        .map(|(exact, &weight)| u32::try_from(nanos((exact - 0.5).max(0.0) / 1e9)).unwrap_or(0).max(u32::from(weight > 0.0)))
+        .map(|(exact, &weight)| {
+            u32::try_from(nanos((exact - 0.5).max(0.0) / 1e9))
+                .unwrap_or(0)
+                .max(u32::from(weight > 0.0))
+        })
         .collect();
     let rotate = usize::try_from(seed % weights.len() as u64).unwrap_or(0);
     let sum = |counts: &[u32]| counts.iter().sum::<u32>();
@@ -30,7 +37,9 @@ pub(super) fn apportion(weights: &[f64], seed: u64) -> Vec<u32> {
                 && (grow || counts.get(*index).is_some_and(|&count| count > 1))
         };
         let order = (0..weights.len()).map(|index| (index + rotate) % weights.len());
-        let chosen = order.filter(movable).max_by(|&a, &b| need(a).total_cmp(&need(b)).then(std::cmp::Ordering::Greater));
+        let chosen = order
+            .filter(movable)
+            .max_by(|&a, &b| need(a).total_cmp(&need(b)).then(std::cmp::Ordering::Greater));
         match chosen.and_then(|index| counts.get_mut(index)) {
             Some(count) if grow => *count += 1,
             Some(count) => *count -= 1,
@@ -44,14 +53,28 @@ fn fair(exact: f64, free: f64) -> f64 {
     exact.min(free + 1.0)
 }
 
-/// Writes the counts as runs of equal slots; the cursor's sequence spreads them.
+/// Writes the counts interleaved (smooth weighted round robin): runs of equal slots cost 2–3 % of p99 in S7, since the
+/// two candidates of one cursor value then fall into the same run too often.
 pub(super) fn fill(slots: &mut [u32; SLOTS], counts: &[u32]) {
-    let mut ids = counts.iter().enumerate().flat_map(|(index, &count)| {
-        let id = u32::try_from(index).unwrap_or(NONE);
-        std::iter::repeat_n(id, usize::try_from(count).unwrap_or(0))
-    });
+    let total: i64 = counts.iter().map(|&count| i64::from(count)).sum();
+    let mut credit = vec![0_i64; counts.len()];
     for slot in slots {
-        *slot = ids.next().unwrap_or(NONE);
+        for (credit, &count) in credit.iter_mut().zip(counts) {
+            *credit += i64::from(count);
+        }
+        let next = credit
+            .iter()
+            .enumerate()
+            .max_by(|a, b| a.1.cmp(b.1).then(b.0.cmp(&a.0)));
+        *slot = match next.map(|(index, _)| index).filter(|_| total > 0) {
+            Some(index) => {
+                if let Some(credit) = credit.get_mut(index) {
+                    *credit -= total;
+                }
+                u32::try_from(index).unwrap_or(NONE)
+            }
+            None => NONE,
+        };
     }
 }
 
@@ -61,10 +84,21 @@ mod tests {
 
     #[test]
     fn slots_sum_to_sixty_four_with_one_for_everybody_in_use() {
-        for weights in [vec![1.0; 10], vec![1.0; 64], vec![1e-9, 1.0, 5.0], vec![0.0, 1.0], vec![0.02, 1.0, 1.0]] {
+        for weights in [
+            vec![1.0; 10],
+            vec![1.0; 64],
+            vec![1e-9, 1.0, 5.0],
+            vec![0.0, 1.0],
+            vec![0.02, 1.0, 1.0],
+        ] {
             let counts = apportion(&weights, 7);
             assert_eq!(counts.iter().sum::<u32>(), 64, "{weights:?}");
-            assert!(counts.iter().zip(&weights).all(|(&count, &weight)| (count > 0) == (weight > 0.0)));
+            assert!(
+                counts
+                    .iter()
+                    .zip(&weights)
+                    .all(|(&count, &weight)| (count > 0) == (weight > 0.0))
+            );
         }
     }
 

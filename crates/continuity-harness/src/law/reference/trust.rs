@@ -36,12 +36,22 @@ impl Earned {
         let weight = f64::from(rx) / (f64::from(rx) + 16.0);
         if rx >= 4 {
             let sample = f64::from(rnew) / f64::from(rx);
-            self.fresh = Some(mean(self.fresh.unwrap_or(sample), sample, weight, self.fresh_updates));
+            self.fresh = Some(mean(
+                self.fresh.unwrap_or(sample),
+                sample,
+                weight,
+                self.fresh_updates,
+            ));
             self.fresh_updates += 1;
         }
         if good >= 4 {
             let sample = f64::from(rx) / (2.0 * f64::from(good));
-            self.covered = Some(mean(self.covered.unwrap_or(sample), sample, weight, self.covered_updates));
+            self.covered = Some(mean(
+                self.covered.unwrap_or(sample),
+                sample,
+                weight,
+                self.covered_updates,
+            ));
             self.covered_updates += 1;
         }
         if rx >= 4 {
@@ -51,8 +61,12 @@ impl Earned {
             self.good = record.good;
             (self.rx, self.rnew) = (record.rx, record.rnew);
         }
-        let freshness = self.fresh.map_or(1.0, |fresh| ((fresh - 0.5) / 0.4).clamp(0.0, 1.0));
-        let coverage = self.covered.map_or(1.0, |covered| ((covered - 0.3) / 0.15).clamp(0.0, 1.0));
+        let freshness = self
+            .fresh
+            .map_or(1.0, |fresh| ((fresh - 0.5) / 0.4).clamp(0.0, 1.0));
+        let coverage = self
+            .covered
+            .map_or(1.0, |covered| ((covered - 0.3) / 0.15).clamp(0.0, 1.0));
         let slope = ((beta + 0.06) / 0.08).clamp(0.0, 1.0);
         u32::try_from(crate::span::nanos(160.0 * freshness * coverage * slope / 1e9)).unwrap_or(0)
     }
@@ -64,11 +78,15 @@ impl Earned {
         if many == 0 {
             return false;
         }
-        let level = |sum: u32, before: u32| libm::exp2(f64::from(sum.wrapping_sub(before)) / f64::from(many) / 256.0);
+        let level =
+            |sum: u32, before: u32| libm::exp2(f64::from(sum.wrapping_sub(before)) / f64::from(many) / 256.0);
         let (said, seen) = (level(record.pair_said, said), level(record.pair_seen, seen));
         self.pair = (record.pair_n, record.pair_said, record.pair_seen);
         self.pairs = self.pairs.saturating_add(u32::from(many));
-        let gain = f64::max(1.0 / f64::from(self.pairs), 1.0 - libm::pow(0.875, f64::from(many)));
+        let gain = f64::max(
+            1.0 / f64::from(self.pairs),
+            1.0 - libm::pow(0.875, f64::from(many)),
+        );
         self.said += gain * (said - self.said);
         self.seen += gain * (seen - self.seen);
         let caught = self.pairs >= 4
