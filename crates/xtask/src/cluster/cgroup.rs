@@ -67,20 +67,22 @@ fn selector(options: &str) -> String {
 
 /// Makes `path` (relative to the cluster's folder) in every hierarchy.
 pub fn create(path: &str) -> Result<(), Error> {
-    for hierarchy in hierarchies()? {
+    let all = hierarchies()?;
+    let alone = all.len() == 1;
+    for hierarchy in all {
         let mut dir = hierarchy.mount.clone();
         for part in Path::new(CGROUP).join(path).iter() {
             let parent = dir.clone();
             dir.push(part);
             fs::create_dir_all(&dir).map_err(Error::file("create", &dir))?;
-            inherit(&hierarchy, &parent, &dir)?;
+            inherit(&hierarchy, alone, &parent, &dir)?;
         }
     }
     Ok(())
 }
 
-/// A v1 cpuset starts empty and takes no process before it is filled; v2 needs controllers handed down.
-fn inherit(hierarchy: &Hierarchy, parent: &Path, dir: &Path) -> Result<(), Error> {
+/// A v1 cpuset starts empty and takes no process before it is filled; v2 alone needs controllers handed down.
+fn inherit(hierarchy: &Hierarchy, alone: bool, parent: &Path, dir: &Path) -> Result<(), Error> {
     match &hierarchy.v1 {
         Some(name) if name.split(',').any(|option| option == "cpuset") => {
             for file in ["cpuset.cpus", "cpuset.mems"] {
@@ -88,22 +90,33 @@ fn inherit(hierarchy: &Hierarchy, parent: &Path, dir: &Path) -> Result<(), Error
                 fs::write(dir.join(file), value).map_err(Error::file("write", dir.join(file)))?;
             }
         }
-        Some(_) => {}
-        None => hand_down(parent),
+        None if alone => hand_down(parent),
+        _ => {}
     }
     Ok(())
 }
 
-/// Enables what can be enabled for the children; a controller bound to v1 or not handed to us is simply not there.
-pub fn hand_down(parent: &Path) {
+/// Where v2 is alone, hands controllers down to the children of `path`, which must hold no process itself.
+pub fn delegate(path: &str) -> Result<(), Error> {
+    if hierarchies()?.len() == 1 {
+        hand_down(&unified(path)?);
+    }
+    Ok(())
+}
+
+/// Enables what can be enabled for the children; a controller that was not handed to us is simply not there.
+fn hand_down(parent: &Path) {
     for controller in CONTROLLERS {
         let _ = fs::write(parent.join("cgroup.subtree_control"), controller);
     }
 }
 
-/// Moves the calling process into `path` in every hierarchy.
-pub fn join(path: &str) -> Result<(), Error> {
+/// Moves the calling process into `path` in every hierarchy, or in those of v1 only.
+pub fn join(path: &str, v1_only: bool) -> Result<(), Error> {
     for hierarchy in hierarchies()? {
+        if v1_only && hierarchy.v1.is_none() {
+            continue;
+        }
         let file = hierarchy.mount.join(CGROUP).join(path).join("cgroup.procs");
         fs::write(&file, "0").map_err(Error::file("join", &file))?;
     }

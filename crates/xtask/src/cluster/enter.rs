@@ -32,7 +32,7 @@ pub struct EnterArgs {
     /// Cgroup to join in every hierarchy, relative to the cluster's.
     #[arg(long, value_name = "PATH")]
     cgroup: Option<String>,
-    /// Cgroup to join in v2 after that: where this part is found, stopped and ended.
+    /// Cgroup to join in v2 instead: where this part is found, stopped and ended.
     #[arg(long, value_name = "PATH")]
     part: Option<String>,
     /// Leave the session of the terminal.
@@ -63,7 +63,8 @@ pub fn run(args: &EnterArgs) -> Result<(), Error> {
         let _ = setsid();
     }
     if let Some(path) = &args.cgroup {
-        cgroup::join(path)?;
+        // In v2 a cgroup with children may hold no process: whoever goes on to a part goes there at once.
+        cgroup::join(path, args.part.is_some() && args.init.is_none())?;
     }
     // A node's root cgroup is the one it is in when its namespace is made; only then may it move on.
     if args.init.is_none() {

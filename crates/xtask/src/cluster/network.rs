@@ -71,7 +71,7 @@ fn node_commands(node: Node) -> String {
          address add {v6}/64 dev eth0 nodad\n\
          link set eth0 up\n\
          route add default via {CONTROL_V4}\n\
-         -6 route add default via {CONTROL_V6}\n"
+         route add default via {CONTROL_V6}\n"
     );
     nodes().filter(|other| *other != node).for_each(|other| text.push_str(&pod_routes(other)));
     text
@@ -79,7 +79,7 @@ fn node_commands(node: Node) -> String {
 
 fn pod_routes(node: Node) -> String {
     let (v4, v6, pods_v4, pods_v6) = (node.v4(), node.v6(), node.pods_v4(), node.pods_v6());
-    format!("route add {pods_v4} via {v4}\n-6 route add {pods_v6} via {v6}\n")
+    format!("route add {pods_v4} via {v4}\nroute add {pods_v6} via {v6}\n")
 }
 
 fn batch(netns: &str, commands: &str) -> Result<(), Error> {
@@ -105,7 +105,7 @@ mod tests {
         let commands = node_commands(node);
         assert!(!commands.contains("10.244.1.0/24"));
         assert!(commands.contains("route add 10.244.2.0/24 via 172.30.0.12"));
-        assert!(commands.contains("-6 route add fd00:10:244:3::/64 via fd00:172:30::13"));
+        assert!(commands.contains("route add fd00:10:244:3::/64 via fd00:172:30::13"));
     }
 
     #[test]

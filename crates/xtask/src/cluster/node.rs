@@ -60,7 +60,7 @@ pub(super) fn start(node: Node) -> Result<(), Error> {
         let there = program.args(["--", "test", "-e", READY]).output();
         there.map(drop).map_err(|error| error.to_string())
     })?;
-    cgroup::hand_down(&cgroup::unified(&name)?);
+    cgroup::delegate(&name)?;
     part(node, "containerd", &["--config", &home(node, "containerd.toml"), "--log-level", "warn"])
 }
 

@@ -93,7 +93,7 @@ fn install(progress: &Progress, package: &str, version: &str, bin: &Path, stamps
 
 /// The program of the pause image: a static C file that sleeps and reaps.
 fn pause(bin: &Path, stamps: &Path) -> Result<(), Error> {
-    let source = paths::root().join("e2e/cluster/pause.c");
+    let source = paths::root().join("e2e/cluster/pause/pause.c");
     let text = fs::read(&source).map_err(Error::file("read", &source))?;
     let stamp = Stamp::new(stamps, "pause", &[text]);
     if stamp.holds(&bin.join("pause")) {
