@@ -1,0 +1,242 @@
+//! The node loop's one round: say that we live, observe, decide, project. No network, no clock of its own, no file.
+//!
+//! The dataplane is a trait object, so that the same loop runs on the kernel and on its in-memory twin. A failed lane
+//! keeps its old field and is counted; it never stops the others.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use continuity_dataplane::{
+    Completeness, Dataplane, Desired as PlaneDesired, DesiredBackend, DesiredSet, Error, Rejection,
+};
+use continuity_field::{BackendSample, Locality};
+
+use crate::desire::Desired;
+use crate::lane::{Lane, LaneKey};
+use crate::snapshot::{Tally, Worst};
+use crate::track::{Instant, Track};
+
+/// What the law learnt is kept this often; in between a crash loses at most that much. One page a set.
+const KEEP_EVERY: u64 = 10_000_000_000;
+
+/// The loop's state.
+pub struct NodeLoop {
+    plane: Box<dyn Dataplane>,
+    tracks: BTreeMap<LaneKey, Track>,
+    desired: Arc<Desired>,
+    adopted: bool,
+    samples: Vec<BackendSample>,
+    saved: Vec<u8>,
+    kept: u64,
+    kept_transitions: u64,
+    tally: Tally,
+}
+
+impl NodeLoop {
+    /// A loop on an opened dataplane. It does not say that it lives before it knows what to do: until then the kernel goes
+    /// by the last field, HOLD and FALLBACK included, as if no agent were there.
+    #[must_use]
+    pub fn new(plane: Box<dyn Dataplane>) -> Self {
+        Self {
+            plane,
+            tracks: BTreeMap::new(),
+            desired: Arc::default(),
+            adopted: false,
+            samples: Vec::new(),
+            saved: Vec::new(),
+            kept: 0,
+            kept_transitions: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// The dataplane.
+    #[must_use]
+    pub fn plane(&self) -> &dyn Dataplane {
+        self.plane.as_ref()
+    }
+
+    /// Tracks in key order.
+    pub fn tracks(&self) -> impl Iterator<Item = &Track> {
+        self.tracks.values()
+    }
+
+    /// What the loop was told last.
+    #[must_use]
+    pub const fn desired(&self) -> &Arc<Desired> {
+        &self.desired
+    }
+
+    /// A complete desired state was acted on.
+    #[must_use]
+    pub const fn adopted(&self) -> bool {
+        self.adopted
+    }
+
+    /// Counters.
+    #[must_use]
+    pub const fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Transitions of all lanes so far; a change calls for a snapshot at once.
+    #[must_use]
+    pub fn transitions(&self) -> u64 {
+        self.tracks
+            .values()
+            .map(Track::transitions)
+            .fold(0, u64::wrapping_add)
+    }
+
+    /// Kernel time now.
+    #[must_use]
+    pub fn instant(&self, wall_millis: i64) -> Instant {
+        Instant {
+            kernel: self.plane.now(),
+            wall_millis,
+        }
+    }
+
+    /// Takes a complete desired state: the maps first, then a new field for every lane that changed, without waiting for
+    /// the tick.
+    ///
+    /// # Errors
+    /// When the kernel refuses a write; what was in force stays, and the next round tries again.
+    pub fn adopt(&mut self, desired: Arc<Desired>, wall_millis: i64) -> Result<(), Error> {
+        let wanted = PlaneDesired {
+            sets: desired.lanes.iter().map(|(key, lane)| set(key, lane)).collect(),
+        };
+        let reconciled = self
+            .plane
+            .reconcile(&wanted, Completeness::Complete)
+            .inspect_err(|_| {
+                self.tally.errors += 1;
+            })?;
+        reconciled.rejected.iter().for_each(report_rejection);
+        if !self.adopted {
+            // From here on the maps hold what should be, so the field may be trusted.
+            self.plane.heartbeat();
+        }
+        let now = self.instant(wall_millis);
+        self.tracks.retain(|key, _| desired.lanes.contains_key(key));
+        for (key, lane) in &desired.lanes {
+            let plane = &mut self.plane;
+            let track = self.tracks.entry(key.clone()).or_insert_with(|| {
+                let learned = plane.learned(&key.id());
+                Track::new(key.clone(), Arc::clone(lane), learned.as_deref())
+            });
+            let moved =
+                reconciled.sets_changed.contains(&track.id()) || reconciled.sets_added.contains(&track.id());
+            if !self.adopted || moved || track.lane() != lane || !track.fresh() {
+                track.adopt(Arc::clone(lane), plane.as_ref(), now);
+                round(track, plane.as_mut(), &mut self.samples, now, &mut self.tally);
+            }
+        }
+        self.desired = desired;
+        self.adopted = true;
+        self.keep(now);
+        Ok(())
+    }
+
+    /// One round of every lane.
+    pub fn tick(&mut self, wall_millis: i64) {
+        if !self.adopted {
+            return;
+        }
+        self.plane.heartbeat();
+        self.tally.ticks += 1;
+        let now = self.instant(wall_millis);
+        for track in self.tracks.values_mut() {
+            round(
+                track,
+                self.plane.as_mut(),
+                &mut self.samples,
+                now,
+                &mut self.tally,
+            );
+        }
+        self.keep(now);
+    }
+
+    /// Worst failsafe state that connects have seen.
+    #[must_use]
+    pub fn failsafe(&self) -> Worst {
+        let states = self
+            .tracks
+            .values()
+            .filter_map(|track| self.plane.failsafe(&track.id()).ok());
+        states
+            .map(|state| Worst::from(state.now))
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// Keeps what the law learnt, before the process ends. Nothing is detached.
+    pub fn park(&mut self) {
+        self.kept = 0;
+        let now = self.instant(0);
+        self.keep(Instant {
+            kernel: now.kernel.max(KEEP_EVERY),
+            ..now
+        });
+    }
+
+    /// Keeps what the law learnt every few seconds, and at once when something was isolated or let back.
+    fn keep(&mut self, now: Instant) {
+        let transitions = self.transitions();
+        if now.kernel.saturating_sub(self.kept) < KEEP_EVERY && transitions == self.kept_transitions {
+            return;
+        }
+        self.kept = now.kernel;
+        self.kept_transitions = transitions;
+        for track in self.tracks.values() {
+            self.saved.clear();
+            track.save(&mut self.saved);
+            if let Err(error) = self.plane.keep_learned(&track.id(), &self.saved) {
+                self.tally.errors += 1;
+                tracing::debug!(%error, "learned state not kept");
+            }
+        }
+    }
+}
+
+fn round(
+    track: &mut Track,
+    plane: &mut dyn Dataplane,
+    samples: &mut Vec<BackendSample>,
+    now: Instant,
+    tally: &mut Tally,
+) {
+    match track.tick(plane, samples, now) {
+        Ok(published) => tally.publishes += u64::from(published),
+        Err(error) => {
+            tally.errors += 1;
+            tracing::warn!(%error, "round of a set failed, its field stays");
+        }
+    }
+}
+
+/// A lane as the dataplane knows it: the backends in service, isolated ones among them.
+fn set(key: &LaneKey, lane: &Lane) -> DesiredSet {
+    let in_service = lane.backends.iter().filter(|backend| backend.in_service);
+    DesiredSet {
+        id: key.id(),
+        mode: lane.mode,
+        frontends: lane.frontends.to_vec(),
+        backends: in_service
+            .map(|backend| DesiredBackend {
+                address: backend.address,
+                local: backend.locality == Locality::Node,
+            })
+            .collect(),
+        failsafe: lane.failsafe,
+        fallback: lane.fallback,
+    }
+}
+
+fn report_rejection(rejection: &Rejection) {
+    tracing::warn!(%rejection, "left to kube-proxy");
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,454 @@
+//! From the loop's snapshot to `ContinuityNode.status`: lanes of one set joined, worst first, bounded.
+
+use std::collections::BTreeMap;
+
+use continuity_api::node::{
+    AdmissionState, BACKENDS_MAX, BackendReport, BackendState, CapabilityReport, ContinuityNodeStatus,
+    DataplaneReport, DataplaneState, DemandReport, FailsafeState, ProgramReport, Regime, SetReport,
+    WouldHave,
+};
+use continuity_api::{Condition, Time, conditions, policy, reasons};
+use continuity_dataplane::{Capability, Mode, wire};
+use continuity_field as field;
+use continuity_field::NodeDemand;
+
+use crate::desire::Idle;
+use crate::identity::Identity;
+use crate::snapshot::{BackendShot, LaneShot, Plane, PlaneState, Snapshot, Worst};
+
+/// Capabilities the API takes.
+const CAPABILITIES_MAX: usize = 32;
+
+/// Addresses in "would have".
+const WOULD_ISOLATE_MAX: usize = 16;
+
+/// The hooks that are attached together or not at all.
+const PROGRAMS: [&str; 7] = [
+    "connect4",
+    "connect6",
+    "getpeername4",
+    "getpeername6",
+    "sockops",
+    "skb_egress",
+    "skb_ingress",
+];
+
+/// The status of this moment. `conditions` keep the transition times of `before` where the status of a condition stayed.
+#[must_use]
+pub fn compose(
+    snapshot: &Snapshot,
+    identity: &Identity,
+    before: &[Condition],
+    sequence: i64,
+    now: Time,
+) -> ContinuityNodeStatus {
+    let mut sets = sets(snapshot);
+    let total = i32::try_from(sets.len()).unwrap_or(i32::MAX);
+    sets.sort_by(|one, other| {
+        rank(other)
+            .cmp(&rank(one))
+            .then_with(|| name(one).cmp(&name(other)))
+    });
+    let epoch = snapshot.lanes.iter().map(|lane| lane.epoch).max().unwrap_or(0);
+    ContinuityNodeStatus {
+        observed_generation: identity.generation,
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        boot_id: identity.boot_id.clone(),
+        kernel: identity.kernel.clone(),
+        zone: identity.zone.clone().unwrap_or_default(),
+        started: Some(identity.started.clone()),
+        conditions: vec![ready(&snapshot.plane, snapshot.adopted), capable(&snapshot.plane)]
+            .into_iter()
+            .map(|condition| dated(condition, before, &now, identity.generation))
+            .collect(),
+        reported: Some(now),
+        sequence,
+        epoch: i64::try_from(epoch).unwrap_or(i64::MAX),
+        dataplane: dataplane(&snapshot.plane),
+        capabilities: capabilities(&snapshot.plane),
+        regime: sets.iter().map(|set| set.regime).max().unwrap_or_default(),
+        sets_total: total,
+        sets,
+        truncated: false,
+        omitted_sets: 0,
+    }
+    .bounded()
+}
+
+/// Sets by name: the lanes of both families joined, and the plans that have no lane here.
+fn sets(snapshot: &Snapshot) -> Vec<SetReport> {
+    let mut joined: BTreeMap<(&str, &str), SetReport> = BTreeMap::new();
+    for lane in &snapshot.lanes {
+        let report = set(lane);
+        match joined.entry((&*lane.key.namespace, &*lane.key.set)) {
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                entry.insert(report);
+            }
+            std::collections::btree_map::Entry::Occupied(mut entry) => join(entry.get_mut(), report),
+        }
+    }
+    let mut sets: Vec<SetReport> = joined.into_values().collect();
+    sets.extend(snapshot.idle.iter().map(idle));
+    sets
+}
+
+fn set(shot: &LaneShot) -> SetReport {
+    let lane = &shot.lane;
+    let mut backends: Vec<BackendReport> = shot
+        .backends
+        .iter()
+        .filter_map(|backend| self::backend(backend, shot))
+        .collect();
+    backends.sort_by_key(|backend| std::cmp::Reverse(backend.state));
+    let total = backends.len();
+    let observed = lane.mode == Mode::Observe;
+    let would_have = observed.then(|| would_have(shot, &backends));
+    backends.truncate(BACKENDS_MAX);
+    SetReport {
+        namespace: lane.service.namespace.to_string(),
+        set: shot.key.set.to_string(),
+        service: lane.service.name.to_string(),
+        port: lane.port.to_string(),
+        plan_digest: if shot.refusal.is_empty() {
+            lane.digest.to_string()
+        } else {
+            String::new()
+        },
+        plan_generation: lane.generation,
+        refusal: shot.refusal.clone(),
+        regime: regime(shot.regime),
+        since: Some(shot.since.clone()),
+        reason: shot.reason.clone(),
+        mode: if observed {
+            policy::Mode::Observe
+        } else {
+            policy::Mode::Enforce
+        },
+        admission: match shot.enforcement {
+            field::Enforcement::Normal => AdmissionState::Normal,
+            field::Enforcement::Soft => AdmissionState::Soft,
+            field::Enforcement::Hard => AdmissionState::Hard,
+        },
+        offered_milli_per_second: shot.rates.offered,
+        steered_milli_per_second: shot.rates.steered,
+        accepted_milli_per_second: shot.rates.accepted,
+        refused_milli_per_second: shot.rates.refused,
+        failed_milli_per_second: shot.rates.failed,
+        pressure_milli: i64::from(shot.pressure_milli),
+        p50_micros: shot.p50_micros,
+        p99_micros: shot.p99_micros,
+        demand: demand(&shot.demand),
+        backends,
+        backends_total: i32::try_from(total).unwrap_or(i32::MAX),
+        would_have,
+    }
+}
+
+/// The second family of a set: rates add up, the worse posture speaks, backends of both are listed.
+fn join(first: &mut SetReport, second: SetReport) {
+    if second.regime > first.regime {
+        first.regime = second.regime;
+        first.since = second.since;
+        first.reason = second.reason;
+        first.pressure_milli = second.pressure_milli;
+    }
+    first.admission = first.admission.max(second.admission);
+    first.offered_milli_per_second += second.offered_milli_per_second;
+    first.steered_milli_per_second += second.steered_milli_per_second;
+    first.accepted_milli_per_second += second.accepted_milli_per_second;
+    first.refused_milli_per_second += second.refused_milli_per_second;
+    first.failed_milli_per_second += second.failed_milli_per_second;
+    first.p50_micros = first.p50_micros.max(second.p50_micros);
+    first.p99_micros = first.p99_micros.max(second.p99_micros);
+    first.demand = join_demand(first.demand, second.demand);
+    first.backends.extend(second.backends);
+    first
+        .backends
+        .sort_by_key(|backend| std::cmp::Reverse(backend.state));
+    first.backends.truncate(BACKENDS_MAX);
+    first.backends_total += second.backends_total;
+    if first.refusal.is_empty() {
+        first.refusal = second.refusal;
+    }
+    if let (Some(one), Some(other)) = (&mut first.would_have, second.would_have) {
+        one.regime = one.regime.max(other.regime);
+        one.isolated.extend(other.isolated);
+        one.isolated.truncate(WOULD_ISOLATE_MAX);
+    }
+}
+
+/// A pod answers on both families, so capacity and counts of backends are not summed; work is.
+fn join_demand(one: DemandReport, other: DemandReport) -> DemandReport {
+    DemandReport {
+        offered_milli_per_second: one.offered_milli_per_second + other.offered_milli_per_second,
+        shed_milli_per_second: one.shed_milli_per_second + other.shed_milli_per_second,
+        answered_milli_per_second: one.answered_milli_per_second + other.answered_milli_per_second,
+        trend_milli_per_second2: one.trend_milli_per_second2 + other.trend_milli_per_second2,
+        in_flight_milli: one.in_flight_milli + other.in_flight_milli,
+        turnaround_micros: one.turnaround_micros.max(other.turnaround_micros),
+        calm_micros: one.calm_micros.max(other.calm_micros),
+        p99_micros: one.p99_micros.max(other.p99_micros),
+        error_permille: one.error_permille.max(other.error_permille),
+        in_service: one.in_service.max(other.in_service),
+        carrying_milli: one.carrying_milli.max(other.carrying_milli),
+        dependency_limited: one.dependency_limited || other.dependency_limited,
+    }
+}
+
+fn idle(idle: &Idle) -> SetReport {
+    SetReport {
+        namespace: idle.namespace.to_string(),
+        set: idle.set.to_string(),
+        service: idle.service.to_string(),
+        port: idle.port.to_string(),
+        plan_generation: idle.generation,
+        refusal: idle.cause.sentence().to_owned(),
+        ..SetReport::default()
+    }
+}
+
+/// One backend; none for those out of service.
+fn backend(shot: &BackendShot, lane: &LaneShot) -> Option<BackendReport> {
+    let known = lane.lane.backends.get(shot.index)?;
+    let state = match shot.state {
+        field::BackendState::Normal | field::BackendState::Suspect => BackendState::Active,
+        field::BackendState::Starting | field::BackendState::Returning => BackendState::Returning,
+        field::BackendState::Isolated => BackendState::Isolated,
+        field::BackendState::Out => return None,
+    };
+    Some(BackendReport {
+        address: known.address.to_string(),
+        pod: known.pod.as_deref().unwrap_or_default().to_owned(),
+        node: known.node.as_deref().unwrap_or_default().to_owned(),
+        share_ppm: i32::try_from(shot.share_ppm.min(1_000_000)).unwrap_or(0),
+        state,
+        reason: shot.reason.clone(),
+        since: Some(shot.since.clone()),
+        median_micros: shot.latency_micros,
+        keep_alive: i64::try_from(shot.open).unwrap_or(i64::MAX),
+    })
+}
+
+fn would_have(shot: &LaneShot, backends: &[BackendReport]) -> WouldHave {
+    let isolated = backends
+        .iter()
+        .filter(|backend| backend.state == BackendState::Isolated);
+    let isolated: Vec<String> = isolated
+        .map(|backend| backend.address.clone())
+        .take(WOULD_ISOLATE_MAX)
+        .collect();
+    let local = shot
+        .lane
+        .backends
+        .iter()
+        .filter(|backend| backend.locality == field::Locality::Node)
+        .count();
+    let message = match (isolated.as_slice(), local) {
+        ([], 0) => {
+            "no backend of this set runs on this node, so Observe sees none of their answers here".to_owned()
+        }
+        ([], _) => format!("nothing, by what the {local} backends on this node answered"),
+        ([one], _) => format!("taken {one} out of rotation: {}", shot.reason),
+        (several, _) => format!(
+            "taken {} backends out of rotation: {}",
+            several.len(),
+            shot.reason
+        ),
+    };
+    WouldHave {
+        regime: regime(shot.regime),
+        isolated,
+        message: message.chars().take(256).collect(),
+    }
+}
+
+fn demand(demand: &NodeDemand) -> DemandReport {
+    let wide = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let narrow = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+    DemandReport {
+        offered_milli_per_second: wide(demand.offered_milli_per_second),
+        shed_milli_per_second: wide(demand.shed_milli_per_second),
+        answered_milli_per_second: wide(demand.answered_milli_per_second),
+        trend_milli_per_second2: demand.trend_milli_per_second2,
+        in_flight_milli: wide(demand.in_flight_milli),
+        turnaround_micros: wide(demand.turnaround_micros),
+        calm_micros: wide(demand.calm_micros),
+        p99_micros: wide(demand.p99_micros),
+        error_permille: narrow(demand.error_permille),
+        in_service: narrow(demand.in_service),
+        carrying_milli: narrow(demand.carrying_milli),
+        dependency_limited: demand.dependency_limited,
+    }
+}
+
+const fn regime(regime: field::Regime) -> Regime {
+    match regime {
+        field::Regime::Laminar => Regime::Laminar,
+        field::Regime::Recovery => Regime::Recovery,
+        field::Regime::Transition => Regime::Transition,
+        field::Regime::Crisis => Regime::Crisis,
+    }
+}
+
+/// Worst first: refusal, posture, isolated backends, then traffic.
+fn rank(set: &SetReport) -> (Regime, bool, bool, i64) {
+    let isolated = set
+        .backends
+        .iter()
+        .any(|backend| backend.state != BackendState::Active);
+    (
+        set.regime,
+        isolated,
+        !set.refusal.is_empty(),
+        set.offered_milli_per_second,
+    )
+}
+
+fn name(set: &SetReport) -> (&str, &str) {
+    (&set.namespace, &set.set)
+}
+
+fn dataplane(plane: &Plane) -> DataplaneReport {
+    let attached = plane.state == PlaneState::Attached;
+    DataplaneReport {
+        state: match plane.state {
+            PlaneState::Opening | PlaneState::Detached => DataplaneState::Detached,
+            PlaneState::Attached if missing(plane).next().is_some() => DataplaneState::Degraded,
+            PlaneState::Attached => DataplaneState::Attached,
+            PlaneState::Refused => DataplaneState::Refused,
+        },
+        message: message(plane).chars().take(512).collect(),
+        schema: i32::try_from(wire::SCHEMA_VERSION).unwrap_or(0),
+        programs: PROGRAMS
+            .map(|name| ProgramReport {
+                name: name.to_owned(),
+                attached,
+            })
+            .to_vec(),
+        failsafe: match plane.failsafe {
+            Worst::Normal => FailsafeState::Normal,
+            Worst::Hold => FailsafeState::Hold,
+            Worst::Fallback => FailsafeState::Fallback,
+        },
+    }
+}
+
+fn capabilities(plane: &Plane) -> Vec<CapabilityReport> {
+    let all = plane.capabilities.capabilities.iter().take(CAPABILITIES_MAX);
+    all.map(|capability| {
+        let met = capability.met == Some(true);
+        let found = if capability.found.is_empty() {
+            String::new()
+        } else {
+            format!(" (found: {})", capability.found)
+        };
+        CapabilityReport {
+            name: capability.id.name().to_owned(),
+            met,
+            needs: format!("{}{found}", capability.needs).chars().take(256).collect(),
+            fallback: if met {
+                String::new()
+            } else {
+                capability.fallback.chars().take(256).collect()
+            },
+        }
+    })
+    .collect()
+}
+
+fn missing(plane: &Plane) -> impl Iterator<Item = &Capability> {
+    plane
+        .capabilities
+        .capabilities
+        .iter()
+        .filter(|capability| capability.met == Some(false))
+}
+
+fn message(plane: &Plane) -> String {
+    if !plane.message.is_empty() {
+        return plane.message.clone();
+    }
+    let lost = missing(plane).map(|capability| format!("{}: {}", capability.id, capability.fallback));
+    lost.collect::<Vec<_>>().join("; ")
+}
+
+fn ready(plane: &Plane, adopted: bool) -> Condition {
+    let (status, reason, text) = match plane.state {
+        PlaneState::Attached if missing(plane).next().is_some() => {
+            (conditions::TRUE, reasons::DEGRADED, message(plane))
+        }
+        PlaneState::Attached if adopted => (
+            conditions::TRUE,
+            reasons::ATTACHED,
+            "programs are attached and the heartbeat is fresh".to_owned(),
+        ),
+        PlaneState::Attached => (
+            conditions::UNKNOWN,
+            reasons::ATTACHED,
+            "programs are attached; the first complete lists are on their way".to_owned(),
+        ),
+        PlaneState::Opening => (
+            conditions::UNKNOWN,
+            reasons::DETACHED,
+            "the dataplane is being opened".to_owned(),
+        ),
+        PlaneState::Detached => (conditions::FALSE, reasons::DETACHED, message(plane)),
+        PlaneState::Refused => (conditions::FALSE, reasons::SCHEMA_MISMATCH, message(plane)),
+    };
+    condition(conditions::READY, status, reason, text)
+}
+
+fn capable(plane: &Plane) -> Condition {
+    let names: Vec<String> = missing(plane)
+        .map(|capability| capability.id.to_string())
+        .collect();
+    if plane.capabilities.capabilities.is_empty() {
+        let text = "the node was not probed yet".to_owned();
+        condition(
+            conditions::CAPABILITIES_MET,
+            conditions::UNKNOWN,
+            reasons::SOME_MISSING,
+            text,
+        )
+    } else if names.is_empty() {
+        let text = "the node has what every feature needs".to_owned();
+        condition(
+            conditions::CAPABILITIES_MET,
+            conditions::TRUE,
+            reasons::ALL_MET,
+            text,
+        )
+    } else {
+        let text = format!("missing: {}; see status.capabilities", names.join(", "));
+        condition(
+            conditions::CAPABILITIES_MET,
+            conditions::FALSE,
+            reasons::SOME_MISSING,
+            text,
+        )
+    }
+}
+
+fn condition(kind: &str, status: &str, reason: &str, message: String) -> Condition {
+    Condition {
+        type_: kind.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
+        observed_generation: None,
+    }
+}
+
+/// A condition keeps its transition time while its status stays.
+fn dated(mut condition: Condition, before: &[Condition], now: &Time, generation: Option<i64>) -> Condition {
+    let same = before
+        .iter()
+        .find(|old| old.type_ == condition.type_ && old.status == condition.status);
+    condition.last_transition_time = same.map_or_else(|| now.clone(), |old| old.last_transition_time.clone());
+    condition.observed_generation = generation;
+    condition
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! When a report is worth a write. Pure: the last written status, the present one, and the time.
+//!
+//! Transitions go at once, then at least 5 s apart; a moved rate waits for the spacing that the plan advises for the size
+//! of the fleet; everything else waits for the resync. New advice alone never triggers: else one write of the operator
+//! would cost one write of every node.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use continuity_api::node::{BackendState, ContinuityNodeStatus, SetReport};
+
+use crate::rate::moved;
+
+/// Least time between two reports of transitions.
+pub const TRANSITION_SPACING: Duration = Duration::from_secs(5);
+
+/// Least time between any two reports.
+pub const FLOOR: Duration = Duration::from_secs(1);
+
+/// A report is written this often even if nothing happens.
+pub const RESYNC: Duration = Duration::from_secs(60);
+
+/// Why a report is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It is the first one of this agent.
+    First,
+    /// Something changed its standing.
+    Transition,
+    /// An offered rate has moved.
+    Rate,
+    /// The time has come.
+    Resync,
+}
+
+/// What is remembered of written reports.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    /// The last one.
+    pub status: Option<ContinuityNodeStatus>,
+    /// Time since it was written.
+    pub age: Duration,
+    /// Time since the last one that told a transition.
+    pub transition_age: Duration,
+}
+
+/// Whether to write now, and why.
+#[must_use]
+pub fn due(written: &Written, status: &ContinuityNodeStatus, spacing: Duration) -> Option<Cause> {
+    let Some(last) = &written.status else {
+        return Some(Cause::First);
+    };
+    if written.age < FLOOR {
+        return None;
+    }
+    if written.transition_age >= TRANSITION_SPACING && standing_changed(last, status) {
+        return Some(Cause::Transition);
+    }
+    if written.age >= spacing.max(TRANSITION_SPACING) && rates_moved(last, status) {
+        return Some(Cause::Rate);
+    }
+    (written.age >= RESYNC.max(spacing)).then_some(Cause::Resync)
+}
+
+/// Something a person or the operator would act on is different.
+fn standing_changed(last: &ContinuityNodeStatus, now: &ContinuityNodeStatus) -> bool {
+    let conditions = |status: &ContinuityNodeStatus| -> Vec<(String, String, String)> {
+        let all = status.conditions.iter();
+        all.map(|one| (one.type_.clone(), one.status.clone(), one.reason.clone()))
+            .collect()
+    };
+    last.dataplane != now.dataplane
+        || last.capabilities != now.capabilities
+        || last.zone != now.zone
+        || conditions(last) != conditions(now)
+        || standings(last) != standings(now)
+}
+
+/// What stands of each listed set, without figures.
+fn standings(status: &ContinuityNodeStatus) -> BTreeMap<(&str, &str), Standing<'_>> {
+    status
+        .sets
+        .iter()
+        .map(|set| ((&*set.namespace, &*set.set), Standing::of(set)))
+        .collect()
+}
+
+#[derive(PartialEq, Eq)]
+struct Standing<'a> {
+    figures: (
+        continuity_api::node::Regime,
+        continuity_api::policy::Mode,
+        continuity_api::node::AdmissionState,
+    ),
+    digest: &'a str,
+    refusal: &'a str,
+    total: i32,
+    backends: BTreeMap<&'a str, BackendState>,
+}
+
+impl<'a> Standing<'a> {
+    fn of(set: &'a SetReport) -> Self {
+        let listed = set.backends.iter();
+        Self {
+            figures: (set.regime, set.mode, set.admission),
+            digest: &set.plan_digest,
+            refusal: &set.refusal,
+            total: set.backends_total,
+            // Plain backends may be left out for size; that is no change of theirs.
+            backends: listed
+                .filter(|backend| backend.state != BackendState::Active)
+                .map(|backend| (&*backend.address, backend.state))
+                .collect(),
+        }
+    }
+}
+
+/// A set's offered rate has moved beyond a tenth and beyond noise.
+fn rates_moved(last: &ContinuityNodeStatus, now: &ContinuityNodeStatus) -> bool {
+    let offered = |set: &SetReport| set.offered_milli_per_second.max(set.accepted_milli_per_second);
+    let before: BTreeMap<(&str, &str), i64> = last
+        .sets
+        .iter()
+        .map(|set| ((&*set.namespace, &*set.set), offered(set)))
+        .collect();
+    now.sets.iter().any(|set| {
+        let reported = before.get(&(&*set.namespace, &*set.set)).copied().unwrap_or(0);
+        moved(reported, offered(set))
+    })
+}
+
+#[cfg(test)]
+mod tests;

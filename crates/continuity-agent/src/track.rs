@@ -1,0 +1,312 @@
+//! One lane in the loop: its law state, its meters, what was published, what people are told.
+//!
+//! `observe` fills samples, `decide` asks the law, `project` publishes if it changed. In Observe everything runs but the
+//! publish: what is reported there is what Enforce would have done.
+
+mod notes;
+mod view;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use continuity_dataplane::{BackendIndex, Dataplane, Error, Field, Mode, SetCounters, SetId};
+use continuity_field::histogram::BUCKETS;
+use continuity_field::{Advice, BackendId, BackendSample, Nanos, Samples, SetState, Verdict, step};
+
+use crate::lane::{Lane, LaneKey};
+use crate::meter::Meter;
+use crate::project::{Armed, differs, project};
+use crate::rate::{Answers, Flow};
+use crate::select::Grade;
+use notes::Notes;
+
+/// Time on both clocks at one moment: the kernel's, which decides, and the wall's, which people read.
+#[derive(Clone, Copy, Debug)]
+pub struct Instant {
+    /// `CLOCK_MONOTONIC`, ns.
+    pub kernel: u64,
+    /// Milliseconds since the epoch.
+    pub wall_millis: i64,
+}
+
+/// Decisions of the kernel at the last read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Decided {
+    steered: u64,
+    offered: u64,
+    refused: u64,
+}
+
+/// Traffic of one lane.
+#[derive(Clone, Copy, Debug, Default)]
+struct Flows {
+    offered: Flow,
+    steered: Flow,
+    accepted: Flow,
+    refused: Flow,
+    failed: Flow,
+}
+
+/// One lane in the loop.
+#[derive(Debug)]
+pub struct Track {
+    key: LaneKey,
+    id: SetId,
+    lane: Arc<Lane>,
+    state: SetState,
+    meters: BTreeMap<BackendId, Meter>,
+    indices: Vec<Option<BackendIndex>>,
+    verdicts: Vec<Verdict>,
+    published: Option<Field>,
+    armed: Armed,
+    epoch: u64,
+    last_read: Option<u64>,
+    decided: Option<Decided>,
+    accepted: BTreeMap<BackendId, (u32, u64)>,
+    flows: Flows,
+    answers: Answers,
+    notes: Notes,
+    refusal: String,
+}
+
+impl Track {
+    /// A lane that the loop takes up; `learned` is what an earlier agent left.
+    #[must_use]
+    pub fn new(key: LaneKey, lane: Arc<Lane>, learned: Option<&[u8]>) -> Self {
+        let state = learned.and_then(|bytes| match SetState::restore(bytes) {
+            Ok(state) => Some(state),
+            Err(error) => {
+                tracing::info!(set = %key.set, %error, "learned state not taken over");
+                None
+            }
+        });
+        Self {
+            id: key.id(),
+            key,
+            lane,
+            state: state.unwrap_or_default(),
+            meters: BTreeMap::new(),
+            indices: Vec::new(),
+            verdicts: Vec::new(),
+            published: None,
+            armed: None,
+            epoch: 0,
+            last_read: None,
+            decided: None,
+            accepted: BTreeMap::new(),
+            flows: Flows::default(),
+            answers: Answers::default(),
+            notes: Notes::default(),
+            refusal: String::new(),
+        }
+    }
+
+    /// The lane's id in the dataplane.
+    #[must_use]
+    pub const fn id(&self) -> SetId {
+        self.id
+    }
+
+    /// The desired state this track follows.
+    #[must_use]
+    pub const fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
+    /// It was adopted at least once.
+    #[must_use]
+    pub const fn fresh(&self) -> bool {
+        self.last_read.is_some() || !self.refusal.is_empty()
+    }
+
+    /// Appends what the law learned.
+    pub fn save(&self, bytes: &mut Vec<u8>) {
+        self.state.save(bytes);
+    }
+
+    /// Takes a new desired state, after the dataplane was reconciled with it.
+    pub fn adopt(&mut self, lane: Arc<Lane>, plane: &dyn Dataplane, now: Instant) {
+        if lane.mode != self.lane.mode {
+            // Another role's counters are no continuation, and the first field of Enforce must be published.
+            self.meters.clear();
+            self.published = None;
+        }
+        self.meters
+            .retain(|id, _| lane.backends.iter().any(|backend| backend.id == *id));
+        self.accepted
+            .retain(|id, _| lane.backends.iter().any(|backend| backend.id == *id));
+        let view = plane.set(&self.id);
+        self.refusal = if view.is_some() {
+            String::new()
+        } else {
+            notes::NOT_IN_THE_MAPS.to_owned()
+        };
+        self.indices = lane
+            .backends
+            .iter()
+            .map(|wanted| {
+                let known = &view?.backends;
+                known
+                    .iter()
+                    .find(|known| known.address == wanted.address)
+                    .map(|known| known.index)
+            })
+            .collect();
+        self.verdicts = adopt_verdicts(&self.verdicts, &lane, now);
+        self.lane = lane;
+    }
+
+    /// One round: observe, decide, project. True if a field was published.
+    ///
+    /// # Errors
+    /// When the dataplane cannot be read or written; the old field stays.
+    pub fn tick(
+        &mut self,
+        plane: &mut dyn Dataplane,
+        samples: &mut Vec<BackendSample>,
+        now: Instant,
+    ) -> Result<bool, Error> {
+        if !self.refusal.is_empty() {
+            return Ok(false);
+        }
+        let counters = plane.read(&self.id)?;
+        let interval = self.last_read.map_or(0, |last| now.kernel.saturating_sub(last));
+        self.last_read = Some(now.kernel);
+        self.observe(&counters, samples, interval, now);
+        let advice = Advice {
+            active_nodes: self.lane.advice.active_nodes,
+            offered_milli_per_second: self.lane.advice.offered_milli_per_second,
+            verdicts: &self.verdicts,
+        };
+        let input = Samples {
+            interval: Nanos(interval),
+            backends: samples,
+            advice,
+        };
+        let outcome = step(&mut self.state, &input, &self.lane.law, Nanos(now.kernel));
+        self.notes.take(outcome, &self.lane, now);
+        self.project(plane)
+    }
+
+    /// Fills the samples and the figures for people.
+    fn observe(
+        &mut self,
+        counters: &SetCounters,
+        samples: &mut Vec<BackendSample>,
+        interval: u64,
+        now: Instant,
+    ) {
+        let seconds = Nanos(interval).as_secs_f64();
+        let mut turnaround = [0_u32; BUCKETS];
+        let (mut failed, mut accepted) = (0_u64, 0_u64);
+        samples.clear();
+        for (backend, index) in self.lane.backends.iter().zip(&self.indices) {
+            let known = index.and_then(|index| {
+                counters
+                    .backends
+                    .iter()
+                    .find(|known| known.backend.index == index)
+            });
+            let meter = self.meters.entry(backend.id).or_default();
+            let sample = meter.sample(backend, known, self.lane.mode, now.kernel);
+            for (sum, count) in turnaround.iter_mut().zip(&sample.turnaround) {
+                *sum = sum.saturating_add(*count);
+            }
+            failed += sample.refused + sample.timed_out + sample.reset_before_data;
+            if let Some((known, server)) = known.and_then(|known| Some((known, known.server.as_ref()?))) {
+                let mark = (known.backend.generation, server.established);
+                let before = self.accepted.insert(backend.id, mark);
+                accepted += before
+                    .filter(|before| before.0 == mark.0)
+                    .map_or(0, |before| mark.1.wrapping_sub(before.1));
+            }
+            samples.push(sample);
+        }
+        self.answers.fade(seconds);
+        self.answers.add(&turnaround);
+        self.flows.failed.add(failed, seconds);
+        self.flows.accepted.add(accepted, seconds);
+        self.count(counters, seconds);
+    }
+
+    /// Rates of the kernel's own decisions.
+    fn count(&mut self, counters: &SetCounters, seconds: f64) {
+        let traffic = &counters.decisions;
+        let passed = [
+            traffic.passed_hold,
+            traffic.passed_fallback,
+            traffic.passed_miss,
+            traffic.passed_observe,
+            traffic.passed_unpublished,
+            traffic.passed_torn,
+        ];
+        let steered = traffic.steered.wrapping_add(traffic.steered_in_fallback);
+        let offered = passed
+            .iter()
+            .fold(steered.wrapping_add(traffic.refused_empty), |sum, part| {
+                sum.wrapping_add(*part)
+            });
+        let now = Decided {
+            steered,
+            offered,
+            refused: traffic.refused_empty,
+        };
+        if let Some(before) = self.decided.replace(now) {
+            self.flows
+                .offered
+                .add(now.offered.wrapping_sub(before.offered), seconds);
+            self.flows
+                .steered
+                .add(now.steered.wrapping_sub(before.steered), seconds);
+            self.flows
+                .refused
+                .add(now.refused.wrapping_sub(before.refused), seconds);
+        }
+    }
+
+    /// Publishes what changed, in Enforce only.
+    fn project(&mut self, plane: &mut dyn Dataplane) -> Result<bool, Error> {
+        if self.lane.mode == Mode::Observe {
+            return Ok(false);
+        }
+        let empty = self.lane.grade == Grade::Empty;
+        let Some(next) = project(self.state.outcome(), &self.indices, empty, self.armed) else {
+            notes::NO_BACKEND_IN_THE_MAPS.clone_into(&mut self.refusal);
+            return Ok(false);
+        };
+        if self
+            .published
+            .as_ref()
+            .is_some_and(|last| !differs(last, &next.field))
+        {
+            return Ok(false);
+        }
+        self.epoch = plane.publish(&self.id, &next.field)?.0;
+        self.armed = next.armed;
+        self.published = Some(next.field);
+        Ok(true)
+    }
+}
+
+/// Verdicts on this node's clock. One that was known keeps the time it was given: it acts once.
+fn adopt_verdicts(known: &[Verdict], lane: &Lane, now: Instant) -> Vec<Verdict> {
+    let fresh = lane
+        .advice
+        .verdicts
+        .iter()
+        .filter(|verdict| verdict.expires_millis > now.wall_millis);
+    fresh
+        .map(|verdict| {
+            let left = verdict.expires_millis.saturating_sub(now.wall_millis);
+            let expires = Nanos(now.kernel) + Nanos::from_millis(u64::try_from(left).unwrap_or(0));
+            let same = |old: &&Verdict| old.backend == verdict.backend && old.kind == verdict.kind;
+            let given = known.iter().find(same).map_or(Nanos(now.kernel), |old| old.given);
+            Verdict {
+                backend: verdict.backend,
+                kind: verdict.kind,
+                given,
+                expires,
+            }
+        })
+        .collect()
+}

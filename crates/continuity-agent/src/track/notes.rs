@@ -1,0 +1,143 @@
+//! What people are told about a lane: since when each backend stands where it stands, and the sentence that explains it.
+//!
+//! Sentences come from the law's reasons; the names of backends, which the law does not know, are put in front here.
+
+use std::collections::BTreeMap;
+
+use continuity_field::{BackendId, BackendState, Outcome, Reason, Regime};
+
+use super::Instant;
+use crate::lane::{Lane, LaneBackend};
+
+/// Refusal of a lane that the maps have no room for.
+pub(super) const NOT_IN_THE_MAPS: &str = "the node's maps have no room for this set; kube-proxy serves it";
+
+/// Refusal of a lane none of whose backends fitted.
+pub(super) const NO_BACKEND_IN_THE_MAPS: &str =
+    "the node's maps have no room for its backends; kube-proxy serves it";
+
+/// Longest sentence in a report, the bound of the API field.
+const SENTENCE: usize = 256;
+
+/// One backend's note.
+#[derive(Clone, Debug)]
+pub(super) struct Note {
+    pub(super) state: BackendState,
+    pub(super) since_millis: i64,
+    pub(super) reason: String,
+}
+
+/// The notes of a lane.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    pub(super) backends: BTreeMap<BackendId, Note>,
+    pub(super) regime: Regime,
+    pub(super) regime_since_millis: i64,
+    pub(super) reason: String,
+    /// Raised with every transition that a report should tell at once.
+    pub(super) transitions: u64,
+}
+
+impl Notes {
+    /// Takes note of an outcome.
+    pub(super) fn take(&mut self, outcome: &Outcome, lane: &Lane, now: Instant) {
+        if self.regime_since_millis == 0 {
+            self.regime_since_millis = now.wall_millis;
+        }
+        self.backends
+            .retain(|id, _| outcome.backends.iter().any(|view| view.id == *id));
+        for (view, backend) in outcome.backends.iter().zip(&lane.backends) {
+            let fresh = Note {
+                state: view.state,
+                since_millis: now.wall_millis,
+                reason: String::new(),
+            };
+            let note = self.backends.entry(view.id).or_insert(fresh);
+            if standing(note.state) != standing(view.state) {
+                note.since_millis = now.wall_millis;
+                note.reason.clear();
+                self.transitions += 1;
+            }
+            note.state = view.state;
+            if let Some(isolation) = &view.isolation {
+                note.reason = cut(isolation.evidence.to_string());
+                self.reason = cut(format!("{} {}", name(backend), isolation.evidence));
+            }
+        }
+        for reason in &outcome.reasons {
+            self.remember(reason, lane);
+        }
+        if outcome.regime != self.regime {
+            self.regime = outcome.regime;
+            self.regime_since_millis = now.wall_millis;
+            self.transitions += 1;
+        }
+        if self.regime == Regime::Laminar && !self.any_isolated() {
+            self.reason.clear();
+        }
+    }
+
+    fn remember(&mut self, reason: &Reason, lane: &Lane) {
+        let about = reason
+            .backend()
+            .and_then(|id| lane.backends.iter().find(|backend| backend.id == id));
+        match (reason, about) {
+            // Every rebalance would wipe out the sentence that matters.
+            (Reason::Rebalanced { .. } | Reason::Joined { .. } | Reason::Left { .. }, _) => {}
+            (_, Some(backend)) => {
+                if let Some(note) = self.backends.get_mut(&backend.id) {
+                    note.reason = cut(reason.to_string());
+                }
+                self.reason = cut(format!("{} {reason}", name(backend)));
+            }
+            (Reason::RegimeChanged { .. }, None) if self.any_isolated() => {}
+            (_, None) => self.reason = cut(reason.to_string()),
+        }
+    }
+
+    fn any_isolated(&self) -> bool {
+        self.backends
+            .values()
+            .any(|note| note.state == BackendState::Isolated)
+    }
+}
+
+/// What a report tells apart; the law's finer states come and go too often.
+const fn standing(state: BackendState) -> u8 {
+    match state {
+        BackendState::Normal | BackendState::Suspect => 0,
+        BackendState::Starting | BackendState::Returning => 1,
+        BackendState::Isolated => 2,
+        BackendState::Out => 3,
+    }
+}
+
+/// A backend as people know it.
+fn name(backend: &LaneBackend) -> String {
+    let address = backend.address;
+    match (backend.pod.as_deref(), backend.node.as_deref()) {
+        (Some(pod), Some(node)) => format!("{address} ({pod}, {node})"),
+        (Some(pod), None) => format!("{address} ({pod})"),
+        (None, _) => address.to_string(),
+    }
+}
+
+/// Cuts at a character, not through one; the bound counts characters.
+fn cut(sentence: String) -> String {
+    match sentence.char_indices().nth(SENTENCE) {
+        None => sentence,
+        Some((at, _)) => sentence.get(..at).unwrap_or_default().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_sentence_is_cut_at_a_character() {
+        let long = "→".repeat(400);
+        assert_eq!(cut(long).chars().count(), SENTENCE);
+        assert_eq!(cut("short".to_owned()), "short");
+    }
+}
