@@ -17,6 +17,8 @@ const CALM_BAND: f64 = 0.85;
 /// A lasting new level is believed after this long inside ±13 %.
 const PLATEAU: Nanos = Nanos::from_secs(300);
 const PLATEAU_BAND: f64 = 0.18;
+/// Looks with answers before the calm level is believed.
+const WARM: f64 = 25.0;
 /// Spread taken while nothing was learned, and its bounds, octaves.
 const SPREAD_PRIOR: f64 = 1.0;
 const SPREAD: (f64, f64) = (0.3, 2.5);
@@ -110,6 +112,11 @@ impl Baseline {
         baseline
     }
 
+    /// Enough was seen to call something abnormal for the set as a whole: 25 looks with answers, 5 s.
+    pub(crate) fn warm(&self) -> bool {
+        self.looks >= WARM
+    }
+
     /// Spread of one answer, octaves.
     pub(crate) fn spread(&self) -> f64 {
         libm::sqrt(self.variance).clamp(SPREAD.0, SPREAD.1)
@@ -180,6 +187,10 @@ impl Baseline {
             self.calm = Some(median);
             return;
         };
+        if !self.warm() {
+            self.calm = Some(calm + (median - calm) / (self.looks + 2.0));
+            return;
+        }
         if median > calm + CALM_BAND {
             match self.plateau {
                 Some((level, since)) if (median - level).abs() < PLATEAU_BAND => {

@@ -3,7 +3,8 @@
 //! Steps are gathered into *looks* of about 200 ms, whatever the tick, so that "3 of 5" means the same time everywhere.
 //! A request that has not answered yet already counts by its age (censored), but one stuck request is one piece of
 //! evidence however often it is looked at: isolation by latency needs several distinct late requests, so that low
-//! traffic and a single pause isolate nobody. Everything is relative to peers that answer at the same time; a node that
+//! traffic and a single pause isolate nobody. The choice in the kernel starves a late backend long before five looks are
+//! full, so two requests that are *blatantly* late, with no good answer since, suffice. Everything is relative to peers that answer at the same time; a node that
 //! was itself stalled sees all of them silent, and that is no evidence.
 
 use crate::baseline::Baseline;
@@ -15,18 +16,21 @@ use crate::{BackendSample, Evidence, IsolationConfig, Nanos, SetConfig};
 pub(crate) const LOOK: Nanos = Nanos::from_millis(180);
 /// Looks whose late answers are remembered: 3.2 s.
 const SPELL: usize = 16;
-/// Silence that isolates, by the number of requests waiting (1, 2, 3 or more).
-const SILENCE: [Nanos; 3] = [
-    Nanos::from_millis(1_500),
-    Nanos::from_millis(900),
-    Nanos::from_millis(600),
-];
-/// Answers that peers must have given meanwhile, for each of those.
-const PEERS_ANSWERED: [f64; 3] = [40.0, 20.0, 10.0];
+/// Blatantly late is later than this many typical requests, besides an octave beyond gray: a pause shorter than 400 ms
+/// of a standard service is not.
+const BLATANT: f64 = 4.0;
+/// No good answer for this long, before blatantly late requests count.
+const SPELL_LEAST: Nanos = Nanos::from_millis(500);
+/// One request alone must have waited this many times as long.
+const ALONE: f64 = 4.0;
+/// Answers that peers must have given since the last good answer, for one late request and for two.
+const PEERS_ANSWERED: [f64; 2] = [40.0, 10.0];
 /// Two failures in a row suffice while nobody else failed for this long.
 const LONELY: Nanos = Nanos::from_secs(30);
 /// A run of failures is forgotten after this long without another.
 const RUN_MEMORY: Nanos = Nanos::from_secs(10);
+/// Penalty (Q8 octaves) that shows that no good answer followed a failure of the last second: 3 of its 4 octaves.
+const PENALTY_STANDS: u32 = 768;
 /// Chance of a run of failures by luck that is accepted: with it a 1 % background needs 5 in a row.
 const LUCK: f64 = 1e-9;
 
@@ -40,6 +44,8 @@ pub(crate) struct Look {
     /// Requests waiting at the latest step: late ones, their oldest age, count and sum of levels of those that count as samples.
     pub waiting: u32,
     pub oldest: Nanos,
+    /// Of those, blatantly late.
+    waiting_blatant: u32,
     overdue: f64,
     overdue_sum: f64,
     /// One bit a look, newest lowest: looked gray.
@@ -47,9 +53,14 @@ pub(crate) struct Look {
     /// Late answers of the latest looks, a ring.
     spell: [u16; SPELL],
     at: usize,
+    /// Blatantly late answers since the last good one, and the sum of their levels.
+    blatant_n: f64,
+    blatant_sum: f64,
+    /// When an answer was not late, last.
+    pub good_at: Option<Nanos>,
     /// Looks since one brought news.
     stale: u32,
-    /// Answers of the peers since this backend's last answer.
+    /// Answers of the peers since this backend's last good answer.
     pub peers_answered: f64,
 }
 
@@ -62,8 +73,8 @@ pub(crate) struct Yardstick {
     pub gray: f64,
     /// Level from which a request is late.
     pub late: f64,
-    /// Level that almost no request reaches: the oldest waiting one must, before silence counts.
-    pub bound: f64,
+    /// Level that almost no request reaches: blatantly late.
+    pub blatant: f64,
 }
 
 impl Yardstick {
@@ -73,13 +84,17 @@ impl Yardstick {
         let reference = peers.unwrap_or_else(|| baseline.calm_or(config.profile));
         let excess = floor_excess(reference, config);
         let late = (reference + gray).max(excess);
+        let typical = libm::log2(BLATANT * config.profile.typical().as_micros() as f64);
+        let blatant = (late + 1.0).max(typical);
         // An octave above the 99.5 % quantile; the ceiling keeps a noisy past from blinding us.
-        let tail = baseline.tail().map_or(late, |tail| (tail + 1.0).min(late + 2.0));
+        let tail = baseline
+            .tail()
+            .map_or(blatant, |tail| (tail + 1.0).min(blatant + 1.0));
         Self {
             peers,
             gray,
             late,
-            bound: late.max(tail),
+            blatant: blatant.max(tail),
         }
     }
 
@@ -97,39 +112,49 @@ fn floor_excess(reference: f64, config: &SetConfig) -> f64 {
 
 /// Adds one step's answers and waiting requests.
 pub(crate) fn observe(track: &mut Track, sample: &BackendSample, yardstick: &Yardstick, now: Nanos) {
-    let isolated = track.isolation().is_some();
-    let late_level = yardstick.late;
     let look = &mut track.look;
-    let mut answered = 0.0;
+    let (mut good, mut blatant, mut blatant_sum) = (0.0, 0.0, 0.0);
     for (bucket, &count) in sample.turnaround.iter().enumerate() {
         if count == 0 {
             continue;
         }
         let level = histogram::level(bucket);
-        look.sum += f64::from(count) * level;
-        answered += f64::from(count);
-        if level > late_level {
-            look.late = look.late.saturating_add(u16::try_from(count).unwrap_or(u16::MAX));
+        let n = f64::from(count);
+        look.sum += n * level;
+        look.n += n;
+        if level <= yardstick.late {
+            good += n;
+            continue;
+        }
+        look.late = look.late.saturating_add(u16::try_from(count).unwrap_or(u16::MAX));
+        if level > yardstick.blatant {
+            blatant += n;
+            blatant_sum += n * level;
         }
     }
-    look.n += answered;
+    if good > 0.0 {
+        look.good_at = Some(now);
+        look.peers_answered = 0.0;
+        look.blatant_n = 0.0;
+        look.blatant_sum = 0.0;
+    } else {
+        look.blatant_n += blatant;
+        look.blatant_sum += blatant_sum;
+    }
     look.waiting = 0;
+    look.waiting_blatant = 0;
     look.oldest = Nanos::ZERO;
     look.overdue = 0.0;
     look.overdue_sum = 0.0;
     // While isolated only answers count: what waits there has already decided.
-    if !isolated {
-        wait(track, sample, late_level, now);
-    }
-    if answered > 0.0 || sample.answered > 0 {
-        track.last_answer = Some(now);
-        track.look.peers_answered = 0.0;
+    if track.isolation().is_none() {
+        wait(track, sample, yardstick, now);
     }
 }
 
 /// Counts the waiting requests: late ones as evidence, those older than twice the estimate as samples of at least that age.
-fn wait(track: &mut Track, sample: &BackendSample, late_level: f64, now: Nanos) {
-    let overdue_level = track.level.unwrap_or(late_level - 1.0) + 1.0;
+fn wait(track: &mut Track, sample: &BackendSample, yardstick: &Yardstick, now: Nanos) {
+    let overdue = track.level.map_or(yardstick.late, |level| level + 1.0);
     for bucket in (1..AGE_BUCKETS).rev() {
         let Some(&count) = sample.unanswered.get(bucket) else {
             continue;
@@ -139,15 +164,18 @@ fn wait(track: &mut Track, sample: &BackendSample, late_level: f64, now: Nanos) 
         }
         let age = histogram::least_age(bucket, now);
         let level = libm::log2((age.as_micros() as f64).max(1.0));
-        if level < overdue_level.min(late_level) {
+        if level < overdue.min(yardstick.late) {
             break;
         }
         let look = &mut track.look;
         look.oldest = look.oldest.max(age);
-        if level >= late_level {
+        if level >= yardstick.late {
             look.waiting = look.waiting.saturating_add(count);
         }
-        if level >= overdue_level {
+        if level >= yardstick.blatant {
+            look.waiting_blatant = look.waiting_blatant.saturating_add(count);
+        }
+        if level >= overdue {
             look.overdue += f64::from(count);
             look.overdue_sum += f64::from(count) * level;
         }
@@ -231,12 +259,19 @@ pub(crate) fn fail(track: &mut Track, sample: &BackendSample, dt: f64, now: Nano
         .is_some_and(|last| now.since(last) > RUN_MEMORY)
     {
         track.run = 0;
+        track.run_weight = 0;
     }
-    // Inside one step the order is not known: a good answer breaks the run unless failures are the majority.
-    if good > 0.0 && good >= hard + soft {
+    // Inside one step the order is not known, but the kernel halves the penalty of a failure with each good answer: while
+    // nearly all of it stands, none came after. Without the kernel's word failures must be the majority.
+    let standing = sample.penalty > PENALTY_STANDS && hard + soft > 0.0;
+    if good > 0.0 && good >= hard + soft && !standing {
         track.run = 0;
+        track.run_weight = 0;
     } else if hard + soft > 0.0 {
-        track.run = track.run.saturating_add(crate::number::to_u32(2.0 * hard + soft));
+        track.run = track.run.saturating_add(crate::number::to_u32(hard + soft));
+        track.run_weight = track
+            .run_weight
+            .saturating_add(crate::number::to_u32(2.0 * hard + soft));
     }
     if hard + soft > 0.0 {
         track.last_failure = Some(now);
@@ -300,7 +335,7 @@ pub(crate) fn judge(
     now: Nanos,
 ) -> Option<Evidence> {
     failures(track, around, config, now)
-        .or_else(|| silence(track, yardstick, now))
+        .or_else(|| silence(track, yardstick, config, now))
         .or_else(|| late(track, yardstick, config))
 }
 
@@ -318,7 +353,7 @@ fn failures(track: &Track, around: &Around, config: &IsolationConfig, now: Nanos
     let lonely = around
         .others_failed(track)
         .is_none_or(|at| now.since(at) > LONELY);
-    if track.run >= bound || (lonely && track.run >= bound.min(2)) {
+    if track.run_weight >= bound || (lonely && track.run_weight >= bound.min(2)) {
         return Some(Evidence::Consecutive { failures: track.run });
     }
     let share = if track.ended > 0.0 {
@@ -340,20 +375,34 @@ fn failures(track: &Track, around: &Around, config: &IsolationConfig, now: Nanos
     None
 }
 
-fn silence(track: &Track, yardstick: &Yardstick, now: Nanos) -> Option<Evidence> {
+/// Requests that wait, or were answered, later than almost any ever is, with no good answer since.
+fn silence(track: &Track, yardstick: &Yardstick, config: &IsolationConfig, now: Nanos) -> Option<Evidence> {
     let look = &track.look;
-    yardstick.peers?;
-    let kind = usize::try_from(look.waiting.min(3)).unwrap_or(0).checked_sub(1)?;
-    let (long, answered) = (SILENCE.get(kind)?, PEERS_ANSWERED.get(kind)?);
-    let silent = track.last_answer.is_none_or(|last| now.since(last) >= *long);
-    let bound = micros(yardstick.bound);
-    if !silent || look.oldest < (*long).max(bound) || look.peers_answered < *answered {
+    let peers = yardstick.peers?;
+    let waiting = look.waiting_blatant;
+    let late = look.blatant_n + f64::from(waiting);
+    let bound = micros(yardstick.blatant);
+    let alone = crate::number::to_u64(bound.0 as f64 * ALONE);
+    let two = late >= 2.0 && look.peers_answered >= PEERS_ANSWERED[1];
+    let one = waiting >= 1 && look.oldest.0 >= alone && look.peers_answered >= PEERS_ANSWERED[0];
+    let silent = look.good_at.is_none_or(|at| now.since(at) >= SPELL_LEAST);
+    if !silent || !(two || one) {
         return None;
     }
-    Some(Evidence::Silence {
-        waiting: look.waiting,
-        oldest: look.oldest,
-        bound,
+    if look.blatant_n < 1.0 {
+        return Some(Evidence::Silence {
+            waiting,
+            oldest: look.oldest,
+            bound,
+        });
+    }
+    let window = config.window_ticks.clamp(1, 32);
+    let own = look.blatant_sum / look.blatant_n;
+    Some(Evidence::Latency {
+        own: micros(own),
+        peers: micros(peers),
+        hits: look.hits(window).max(1),
+        window,
     })
 }
 
@@ -368,7 +417,7 @@ fn late(track: &Track, yardstick: &Yardstick, config: &IsolationConfig) -> Optio
         config.hits.clamp(1, window)
     };
     let hits = track.look.hits(window);
-    let blatant = level > peers + yardstick.gray + 1.0;
+    let blatant = level > yardstick.blatant;
     let distinct = if returning || blatant { 2 } else { 3 };
     if hits < needed || track.look.hits & 1 == 0 || track.look.distinct() < distinct {
         return None;

@@ -249,6 +249,7 @@ fn let_in(track: &mut Track, isolated: Nanos, now: Nanos) {
     track.ended = 0.0;
     track.error = 0.0;
     track.run = 0;
+    track.run_weight = 0;
     track.known = 0.0;
     track.look.clear();
 }

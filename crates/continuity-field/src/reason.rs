@@ -230,7 +230,10 @@ impl fmt::Display for Evidence {
                     "leaves {waiting} requests without an answer, the oldest for {oldest}; its peers answer within {bound}"
                 )
             }
-            Self::Consecutive { failures } => write!(f, "failed {failures} times in a row"),
+            Self::Consecutive { failures: 1 } => {
+                f.write_str("failed a connection while all others were well")
+            }
+            Self::Consecutive { failures } => write!(f, "failed {failures} connections in a row"),
             Self::ErrorRate {
                 permille,
                 peers_permille,

@@ -84,6 +84,7 @@ fn enter(state: &mut SetState, samples: &Samples<'_>, now: Nanos) -> Result<bool
         if gap {
             track.look.clear();
             track.run = 0;
+            track.run_weight = 0;
         }
     }
     Ok(change.moved)
@@ -138,6 +139,13 @@ fn observe(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, dt: 
         };
         track.look.peers_answered = (track.look.peers_answered + answered - own).min(1e9);
     }
+    let calm = state.baseline.calm_or(config.profile);
+    let spacing = drip::spacing(&samples.advice, state.demand.rate(), config);
+    let peers = pressure::median(&state.levels);
+    for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
+        drip::observe(track, sample, spacing, config.seed, now);
+        isolation::forgive(track, peers, calm, &mut state.outcome.reasons, now);
+    }
 }
 
 /// Ends a look: levels, pressures, what is normal.
@@ -186,17 +194,13 @@ fn judge(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, now: N
         .iter()
         .filter(|track| track.in_use())
         .for_each(|track| around.note(track));
-    let calm = state.baseline.calm_or(config.profile);
-    let spacing = drip::spacing(&samples.advice, state.demand.rate(), config);
     let reasons = &mut state.outcome.reasons;
-    for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
+    for track in &mut state.tracks {
         let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
         if track.in_use() {
             let yardstick = Yardstick::new(peers, &state.baseline, config);
             track.evidence = evidence::judge(track, &yardstick, &around, &config.isolation, now);
         }
-        drip::observe(track, sample, spacing, config.seed, now);
-        isolation::forgive(track, peers, calm, reasons, now);
     }
     isolation::heed(&mut state.tracks, &samples.advice, reasons, now);
     if config.isolation.enabled {
@@ -272,7 +276,9 @@ fn project(
 fn posture(state: &mut SetState, config: &SetConfig, seconds: f64, now: Nanos) {
     let median = pressure::median(&state.levels);
     let over = match (median, state.baseline.calm) {
-        (Some(median), Some(calm)) => libm::exp2((median - calm - 0.5).clamp(0.0, 10.0)),
+        (Some(median), Some(calm)) if state.baseline.warm() => {
+            libm::exp2((median - calm - 0.5).clamp(0.0, 10.0))
+        }
         _ => 1.0,
     };
     state.pressure += (seconds / 2.0).min(1.0) * (over - state.pressure);

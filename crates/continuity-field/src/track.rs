@@ -36,10 +36,10 @@ pub(crate) struct Track {
     pub ended: f64,
     /// Moving mean of the error share, gain as for the level.
     pub error: f64,
-    /// Failures since the last good answer, weighed.
+    /// Failures since the last good answer, and the same with refusals counted double.
     pub run: u32,
+    pub run_weight: u32,
     pub last_failure: Option<Nanos>,
-    pub last_answer: Option<Nanos>,
     /// Relapses of late; one is forgotten a minute.
     pub relapses: u32,
     pub relapses_at: Nanos,
@@ -75,8 +75,8 @@ impl Track {
             ended: 0.0,
             error: 0.0,
             run: 0,
+            run_weight: 0,
             last_failure: None,
-            last_answer: None,
             relapses: 0,
             relapses_at: now,
             drip_due: now,
