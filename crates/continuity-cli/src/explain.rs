@@ -8,7 +8,6 @@
 mod absence;
 mod account;
 mod facts;
-mod number;
 mod sick;
 mod text;
 

@@ -5,9 +5,14 @@
 
 pub mod apidoc;
 pub mod args;
+pub mod check;
+pub mod command;
 pub mod error;
 pub mod explain;
 pub mod install;
+mod number;
 pub mod output;
 pub mod session;
+pub mod status;
+pub mod survey;
 pub mod uninstall;

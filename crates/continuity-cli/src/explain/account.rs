@@ -6,8 +6,8 @@ mod outlook;
 
 use super::Clock;
 use super::facts::Facts;
-use super::number::{age, count, micros, moment, rate, span};
 use super::sick::{Sick, sick};
+use crate::number::{age, count, micros, moment, rate, span};
 use continuity_api::node::Regime;
 use continuity_api::policy::Mode;
 use jiff::Timestamp;

@@ -1,8 +1,8 @@
 //! What was done, or in Observe would have been.
 
 use super::{SPOKEN, Scene};
-use crate::explain::number::{count, share};
 use crate::explain::sick::Sick;
+use crate::number::{count, share};
 use continuity_api::node::{AdmissionState, BackendState};
 use continuity_api::policy::Mode;
 

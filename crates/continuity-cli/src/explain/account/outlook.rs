@@ -1,7 +1,7 @@
 //! What comes by itself, and what is left for a person.
 
 use super::{SPOKEN, Scene};
-use crate::explain::number::{share, span};
+use crate::number::{share, span};
 use continuity_api::node::{BackendState, Regime};
 use continuity_api::plan::CompiledPolicy;
 use continuity_api::policy::Mode;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 /// `640 µs`, `2.1 ms`, `512 ms`, `1.4 s`.
-pub(super) fn micros(value: i64) -> String {
+pub(crate) fn micros(value: i64) -> String {
     match value {
         ..1_000 => format!("{value} µs"),
         1_000..9_950 => format!("{}.{} ms", value / 1_000, value % 1_000 / 100),
@@ -15,7 +15,7 @@ pub(super) fn micros(value: i64) -> String {
 }
 
 /// Parts per million as percent: `20.0 %`, `0.03 %`, `0 %`.
-pub(super) fn share(ppm: i64) -> String {
+pub(crate) fn share(ppm: i64) -> String {
     match ppm {
         ..=0 => "0 %".to_owned(),
         1..9_950 => format!("0.{:02} %", (ppm + 50) / 100),
@@ -24,7 +24,7 @@ pub(super) fn share(ppm: i64) -> String {
 }
 
 /// Per 1,000 seconds as per second: `500/s`, `2.5/s`, `0.03/s`, `0/s`.
-pub(super) fn rate(milli: i64) -> String {
+pub(crate) fn rate(milli: i64) -> String {
     match milli {
         ..=0 => "0/s".to_owned(),
         1..1_000 => format!("0.{:02}/s", (milli / 10).max(1)),
@@ -34,7 +34,7 @@ pub(super) fn rate(milli: i64) -> String {
 }
 
 /// `42 s`, `3 min 5 s`, `2 h 10 min`, `3 d`.
-pub(super) fn span(seconds: i64) -> String {
+pub(crate) fn span(seconds: i64) -> String {
     let seconds = seconds.max(0);
     match seconds {
         0..120 => format!("{seconds} s"),
@@ -51,19 +51,19 @@ pub(super) fn span(seconds: i64) -> String {
 }
 
 /// The clock time, with the date if it is more than 20 hours away, when the clock alone would mislead.
-pub(super) fn moment(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
+pub(crate) fn moment(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
     let far = age(at, now).abs() > 20 * 3_600;
     let format = if far { "%Y-%m-%d %H:%M:%S" } else { "%H:%M:%S" };
     at.to_zoned(zone.clone()).strftime(format).to_string()
 }
 
 /// Seconds from `at` to `now`.
-pub(super) fn age(at: Timestamp, now: Timestamp) -> i64 {
+pub(crate) fn age(at: Timestamp, now: Timestamp) -> i64 {
     now.as_second() - at.as_second()
 }
 
 /// `one backend`, `4 backends`.
-pub(super) fn count(number: i64, one: &str, many: &str) -> String {
+pub(crate) fn count(number: i64, one: &str, many: &str) -> String {
     if number == 1 {
         format!("1 {one}")
     } else {
