@@ -91,8 +91,10 @@ impl Cluster {
     /// What kubectl prints as JSON; give `-o json` or `--raw`.
     pub fn json<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Result<Value, Error> {
         let output = self.kubectl(args)?;
-        serde_json::from_slice(&output.stdout)
-            .map_err(|source| Error::Json { what: "the answer of kubectl".to_owned(), source })
+        serde_json::from_slice(&output.stdout).map_err(|source| Error::Json {
+            what: "the answer of kubectl".to_owned(),
+            source,
+        })
     }
 
     /// Applies a manifest (YAML or JSON text) server-side as the administrator.
@@ -121,7 +123,11 @@ impl Cluster {
     }
 
     /// A program to be run in all namespaces of a node, as its root (`ctr`, `nft`, `kill`, …).
-    pub fn on_node<S: AsRef<OsStr>>(&self, node: Node, program: impl IntoIterator<Item = S>) -> Result<Run, Error> {
+    pub fn on_node<S: AsRef<OsStr>>(
+        &self,
+        node: Node,
+        program: impl IntoIterator<Item = S>,
+    ) -> Result<Run, Error> {
         Ok(node::inside(node, None)?.arg("--").args(program))
     }
 
@@ -158,7 +164,9 @@ impl Cluster {
 
     /// Loads images into every node's containerd; an image that is there with the same content is left alone.
     pub fn load_images(&self, images: &[Image], progress: &Progress) -> Result<(), Error> {
-        images.iter().try_for_each(|image| node::load_image(image, progress))
+        images
+            .iter()
+            .try_for_each(|image| node::load_image(image, progress))
     }
 }
 
@@ -174,7 +182,11 @@ fn wait_for<T>(
         match condition() {
             Ok(value) => return Ok(value),
             Err(last) if begun.elapsed() > patience => {
-                return Err(Error::Timeout { what: what.to_owned(), waited: patience, last });
+                return Err(Error::Timeout {
+                    what: what.to_owned(),
+                    waited: patience,
+                    last,
+                });
             }
             Err(_) => thread::sleep(poll),
         }
@@ -186,7 +198,9 @@ fn in_netns<T: Send>(netns: &str, work: impl FnOnce() -> T + Send) -> io::Result
     let enter_and_work = || setns(file, CloneFlags::CLONE_NEWNET).map(|()| work());
     let result = thread::scope(|scope| scope.spawn(enter_and_work).join());
     // A panic inside is the caller's own and goes on.
-    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(io::Error::from)
+    result
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        .map_err(io::Error::from)
 }
 
 /// Files that the cluster keeps between runs: built parts, images. All else in its folder is made anew.
@@ -206,10 +220,11 @@ mod tests {
     #[test]
     fn waiting_gives_up_with_the_last_answer() {
         let mut calls = 0;
-        let result: Result<(), _> = wait_for("rain", Duration::from_millis(5), Duration::from_millis(1), || {
-            calls += 1;
-            Err(format!("dry {calls}"))
-        });
+        let result: Result<(), _> =
+            wait_for("rain", Duration::from_millis(5), Duration::from_millis(1), || {
+                calls += 1;
+                Err(format!("dry {calls}"))
+            });
         let text = result.unwrap_err().to_string();
         assert!(text.contains("rain") && text.contains("dry"), "{text}");
     }

@@ -75,6 +75,14 @@ pub enum Error {
         /// Where it broke.
         source: serde_json::Error,
     },
+    /// A pod of the workload could not be talked to.
+    #[error("cannot talk to pod {pod}: {source}")]
+    Pod {
+        /// Which pod.
+        pod: String,
+        /// What the kernel answered.
+        source: io::Error,
+    },
     /// A certificate could not be made.
     #[error("cannot make the certificate of {subject}: {source}")]
     Certificate {
@@ -108,7 +116,7 @@ impl Error {
     /// A bounded label of what kind of failure this is.
     pub fn category(&self) -> &'static str {
         match self {
-            Self::File { .. } | Self::System { .. } => "system",
+            Self::File { .. } | Self::System { .. } | Self::Pod { .. } => "system",
             Self::Spawn { .. } | Self::Failed { .. } => "command",
             Self::Timeout { .. } => "timeout",
             Self::Missing { .. } => "missing",
@@ -135,6 +143,10 @@ impl Error {
     /// For `map_err`: a failed system call.
     pub fn system(action: &'static str, subject: impl Into<String>) -> impl FnOnce(nix::Error) -> Self {
         let subject = subject.into();
-        move |source| Self::System { action, subject, source }
+        move |source| Self::System {
+            action,
+            subject,
+            source,
+        }
     }
 }

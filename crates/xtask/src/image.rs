@@ -29,9 +29,18 @@ struct Recipe {
 }
 
 const RECIPES: [Recipe; 3] = [
-    Recipe { name: "continuity-agent", dockerfile: "Dockerfile.agent" },
-    Recipe { name: "continuity-operator", dockerfile: "Dockerfile.operator" },
-    Recipe { name: "continuity-traffic", dockerfile: "e2e/traffic/Dockerfile" },
+    Recipe {
+        name: "continuity-agent",
+        dockerfile: "Dockerfile.agent",
+    },
+    Recipe {
+        name: "continuity-operator",
+        dockerfile: "Dockerfile.operator",
+    },
+    Recipe {
+        name: "continuity-traffic",
+        dockerfile: "e2e/traffic/Dockerfile",
+    },
 ];
 /// Built with the images, for the machine itself.
 const TOOLS: [&str; 1] = ["continuity-cli"];
@@ -69,7 +78,12 @@ pub fn build_all(progress: &Progress) -> Result<Vec<Image>, Error> {
         let context = work().join(recipe.name);
         let binary = context.join("out").join(recipe.name);
         copy_changed(&binary_path(recipe.name), &binary)?;
-        images.push(build(&reference, &paths::root().join(recipe.dockerfile), &context, Some("build"))?);
+        images.push(build(
+            &reference,
+            &paths::root().join(recipe.dockerfile),
+            &context,
+            Some("build"),
+        )?);
     }
     step.done();
     Ok(images)
@@ -77,7 +91,10 @@ pub fn build_all(progress: &Progress) -> Result<Vec<Image>, Error> {
 
 /// A copy of an image under another tag, for upgrades.
 pub fn retag(image: &Image, tag: &str) -> Result<Image, Error> {
-    let name = image.reference.rsplit_once(':').map_or(image.reference.as_str(), |(name, _)| name);
+    let name = image
+        .reference
+        .rsplit_once(':')
+        .map_or(image.reference.as_str(), |(name, _)| name);
     let reference = format!("{name}:{tag}");
     let archive = archive_of(&reference);
     let digest = hash(&[image.digest.as_bytes().to_vec(), reference.as_bytes().to_vec()]);
@@ -85,7 +102,11 @@ pub fn retag(image: &Image, tag: &str) -> Result<Image, Error> {
         buildah().args(["tag", &image.reference, &reference]).run()?;
         push(&reference, &archive, &digest)?;
     }
-    Ok(Image { reference, archive, digest })
+    Ok(Image {
+        reference,
+        archive,
+        digest,
+    })
 }
 
 /// The binary of a package as [`build_all`] builds it.
@@ -111,17 +132,36 @@ fn binaries(progress: &Progress) -> Result<(), Error> {
 }
 
 /// Builds one image from a Dockerfile; `stage` names the stage that `context` takes the place of.
-pub(crate) fn build(reference: &str, file: &Path, context: &Path, stage: Option<&str>) -> Result<Image, Error> {
+pub(crate) fn build(
+    reference: &str,
+    file: &Path,
+    context: &Path,
+    stage: Option<&str>,
+) -> Result<Image, Error> {
     let archive = archive_of(reference);
     let digest = fingerprint(file, context)?;
-    let image = Image { reference: reference.to_owned(), archive: archive.clone(), digest: digest.clone() };
+    let image = Image {
+        reference: reference.to_owned(),
+        archive: archive.clone(),
+        digest: digest.clone(),
+    };
     if is_built(&archive, &digest) {
         return Ok(image);
     }
     make_dir(&work())?;
-    let mut run = buildah().args(["bud", "--isolation", "chroot", "--timestamp", "0", "--tag", reference]);
+    let mut run = buildah().args([
+        "bud",
+        "--isolation",
+        "chroot",
+        "--timestamp",
+        "0",
+        "--tag",
+        reference,
+    ]);
     if let Some(stage) = stage {
-        run = run.arg("--build-context").arg(format!("{stage}={}", context.display()));
+        run = run
+            .arg("--build-context")
+            .arg(format!("{stage}={}", context.display()));
     }
     run.arg("--file").arg(file).arg(context).run()?;
     push(reference, &archive, &digest)?;
@@ -131,7 +171,13 @@ pub(crate) fn build(reference: &str, file: &Path, context: &Path, stage: Option<
 fn push(reference: &str, archive: &Path, digest: &str) -> Result<(), Error> {
     // An archive that exists would be added to.
     let _ = fs::remove_file(archive);
-    buildah().args(["push", reference, &format!("oci-archive:{}:{reference}", archive.display())]).run()?;
+    buildah()
+        .args([
+            "push",
+            reference,
+            &format!("oci-archive:{}:{reference}", archive.display()),
+        ])
+        .run()?;
     let stamp = archive.with_extension("digest");
     fs::write(&stamp, digest).map_err(Error::file("write", &stamp))
 }
@@ -151,7 +197,11 @@ fn work() -> PathBuf {
 }
 
 fn archive_of(reference: &str) -> PathBuf {
-    let name = reference.rsplit('/').next().unwrap_or(reference).replace(':', "-");
+    let name = reference
+        .rsplit('/')
+        .next()
+        .unwrap_or(reference)
+        .replace(':', "-");
     work().join(format!("{name}.tar"))
 }
 
@@ -224,7 +274,10 @@ mod tests {
 
     #[test]
     fn the_hash_tells_where_one_piece_ends() {
-        assert_ne!(hash(&[b"ab".to_vec(), b"c".to_vec()]), hash(&[b"a".to_vec(), b"bc".to_vec()]));
+        assert_ne!(
+            hash(&[b"ab".to_vec(), b"c".to_vec()]),
+            hash(&[b"a".to_vec(), b"bc".to_vec()])
+        );
     }
 
     #[test]

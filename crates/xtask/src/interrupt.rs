@@ -23,8 +23,11 @@ struct Registry {
     actions: Vec<(u64, Action)>,
 }
 
-static REGISTRY: Mutex<Registry> =
-    Mutex::new(Registry { next: 0, children: Vec::new(), actions: Vec::new() });
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
+    next: 0,
+    children: Vec::new(),
+    actions: Vec::new(),
+});
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// Keeps a child or a clean-up registered while it lives.
@@ -92,7 +95,10 @@ fn clean_up(signal: i32) {
     eprintln!("\ninterrupted: cleaning up");
     let (children, mut actions) = {
         let mut registry = lock();
-        (std::mem::take(&mut registry.children), std::mem::take(&mut registry.actions))
+        (
+            std::mem::take(&mut registry.children),
+            std::mem::take(&mut registry.actions),
+        )
     };
     for (_, pid) in children {
         if let Ok(pid) = i32::try_from(pid) {

@@ -7,7 +7,12 @@ use xtask::cluster::{self, ClusterCommand};
 use xtask::{Error, check, demo, generate, image, interrupt, preflight, progress::Progress, test};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", about, disable_help_subcommand = true)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about,
+    disable_help_subcommand = true
+)]
 struct Arguments {
     #[command(subcommand)]
     task: Task,

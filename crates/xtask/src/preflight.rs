@@ -30,20 +30,62 @@ enum What {
 }
 
 const NEEDS: [Need; 14] = [
-    Need { what: What::Program("clang"), package: "clang" },
-    Need { what: What::Program("llvm-strip"), package: "llvm" },
-    Need { what: What::File("/usr/include/bpf/bpf_helpers.h"), package: "libbpf-dev" },
-    Need { what: What::Program("cc"), package: "gcc" },
-    Need { what: What::File("/usr/include/stdio.h"), package: "libc6-dev" },
-    Need { what: What::Program("ip"), package: "iproute2" },
-    Need { what: What::Program("nsenter"), package: "util-linux" },
-    Need { what: What::Program("nft"), package: "nftables" },
-    Need { what: What::Program("iptables"), package: "iptables" },
-    Need { what: What::Program("conntrack"), package: "conntrack" },
-    Need { what: What::Program("runc"), package: "runc" },
-    Need { what: What::Program("buildah"), package: "buildah" },
-    Need { what: What::Program("curl"), package: "curl" },
-    Need { what: What::Program("unzip"), package: "unzip" },
+    Need {
+        what: What::Program("clang"),
+        package: "clang",
+    },
+    Need {
+        what: What::Program("llvm-strip"),
+        package: "llvm",
+    },
+    Need {
+        what: What::File("/usr/include/bpf/bpf_helpers.h"),
+        package: "libbpf-dev",
+    },
+    Need {
+        what: What::Program("cc"),
+        package: "gcc",
+    },
+    Need {
+        what: What::File("/usr/include/stdio.h"),
+        package: "libc6-dev",
+    },
+    Need {
+        what: What::Program("ip"),
+        package: "iproute2",
+    },
+    Need {
+        what: What::Program("nsenter"),
+        package: "util-linux",
+    },
+    Need {
+        what: What::Program("nft"),
+        package: "nftables",
+    },
+    Need {
+        what: What::Program("iptables"),
+        package: "iptables",
+    },
+    Need {
+        what: What::Program("conntrack"),
+        package: "conntrack",
+    },
+    Need {
+        what: What::Program("runc"),
+        package: "runc",
+    },
+    Need {
+        what: What::Program("buildah"),
+        package: "buildah",
+    },
+    Need {
+        what: What::Program("curl"),
+        package: "curl",
+    },
+    Need {
+        what: What::Program("unzip"),
+        package: "unzip",
+    },
 ];
 
 /// Makes the machine ready, or says exactly what it lacks and changes nothing.
@@ -51,7 +93,9 @@ pub fn run(progress: &Progress) -> Result<(), Error> {
     let missing: Vec<Need> = NEEDS.into_iter().filter(|need| !is_there(need.what)).collect();
     let mut obstacles = Vec::new();
     if !Uid::effective().is_root() {
-        obstacles.push("root: namespaces, cgroups and eBPF need it (run the same command with sudo -E)".to_owned());
+        obstacles.push(
+            "root: namespaces, cgroups and eBPF need it (run the same command with sudo -E)".to_owned(),
+        );
     }
     obstacles.extend(kernel_obstacles());
     let can_install = Uid::effective().is_root() && is_there(What::Program("apt-get"));
@@ -99,13 +143,25 @@ fn install(missing: &[Need], progress: &Progress) -> Result<(), Error> {
 fn kernel_obstacles() -> Vec<String> {
     let mut obstacles = Vec::new();
     if !cfg!(target_arch = "x86_64") {
-        obstacles.push("an x86-64 machine: the images and the cluster's programs are built for it".to_owned());
+        obstacles
+            .push("an x86-64 machine: the images and the cluster's programs are built for it".to_owned());
     }
     let needed = [
-        ("/proc/self/ns/cgroup", "a kernel with cgroup namespaces (CONFIG_CGROUPS)"),
-        ("/sys/kernel/btf/vmlinux", "a kernel with type information (CONFIG_DEBUG_INFO_BTF)"),
+        (
+            "/proc/self/ns/cgroup",
+            "a kernel with cgroup namespaces (CONFIG_CGROUPS)",
+        ),
+        (
+            "/sys/kernel/btf/vmlinux",
+            "a kernel with type information (CONFIG_DEBUG_INFO_BTF)",
+        ),
     ];
-    obstacles.extend(needed.iter().filter(|(path, _)| !Path::new(path).exists()).map(|(_, what)| (*what).to_owned()));
+    obstacles.extend(
+        needed
+            .iter()
+            .filter(|(path, _)| !Path::new(path).exists())
+            .map(|(_, what)| (*what).to_owned()),
+    );
     let v2 = crate::cluster::cgroup::hierarchies().is_ok_and(|all| all.iter().any(|one| one.v1.is_none()));
     if !v2 {
         obstacles.push("cgroup v2: mount -t cgroup2 none /sys/fs/cgroup/unified".to_owned());
@@ -124,7 +180,9 @@ fn is_there(what: What) -> bool {
 fn which(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    folders.map(|folder| folder.join(name)).find(|file| file.is_file())
+    folders
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
 }
 
 #[cfg(test)]

@@ -88,7 +88,11 @@ impl Run {
         let mut text = Vec::new();
         let _ = File::open(&path).and_then(|mut file| file.read_to_end(&mut text));
         let tail = format!("{}\n(all of it: {})", tail(&text), path.display());
-        Err(Error::Failed { command: line, status, tail })
+        Err(Error::Failed {
+            command: line,
+            status,
+            tail,
+        })
     }
 
     /// Runs it to its end and keeps what it wrote; anything but success is an error.
@@ -100,7 +104,11 @@ impl Run {
         }
         let mut text = output.stdout;
         text.extend_from_slice(&output.stderr);
-        Err(Error::Failed { command: line, status: output.status, tail: tail(&text) })
+        Err(Error::Failed {
+            command: line,
+            status: output.status,
+            tail: tail(&text),
+        })
     }
 
     /// Runs it to its end and keeps what it wrote, whatever its status.
@@ -109,7 +117,10 @@ impl Run {
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = self.spawn_child()?;
         let _known = interrupt::child(child.id());
-        child.wait_with_output().map_err(|source| Error::Spawn { program: line, source })
+        child.wait_with_output().map_err(|source| Error::Spawn {
+            program: line,
+            source,
+        })
     }
 
     /// Runs it on this terminal, for a person.
@@ -136,7 +147,10 @@ impl Run {
 
     fn spawn_child(&mut self) -> Result<Child, Error> {
         let line = self.line();
-        self.command.spawn().map_err(|source| Error::Spawn { program: line, source })
+        self.command.spawn().map_err(|source| Error::Spawn {
+            program: line,
+            source,
+        })
     }
 
     fn line(&self) -> String {
@@ -147,14 +161,22 @@ impl Run {
 
 fn wait(line: &str, mut child: Child) -> Result<ExitStatus, Error> {
     let _known = interrupt::child(child.id());
-    child.wait().map_err(|source| Error::Spawn { program: line.to_owned(), source })
+    child.wait().map_err(|source| Error::Spawn {
+        program: line.to_owned(),
+        source,
+    })
 }
 
 /// The last lines of a text.
 pub fn tail(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let lines: Vec<&str> = text.trim_end().lines().collect();
-    lines.iter().skip(lines.len().saturating_sub(TAIL_LINES)).copied().collect::<Vec<_>>().join("\n")
+    lines
+        .iter()
+        .skip(lines.len().saturating_sub(TAIL_LINES))
+        .copied()
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[cfg(test)]
@@ -163,7 +185,10 @@ mod tests {
 
     #[test]
     fn the_error_of_a_failed_program_carries_its_last_words() {
-        let error = Run::new("sh").args(["-c", "echo all is lost >&2; exit 3"]).output().unwrap_err();
+        let error = Run::new("sh")
+            .args(["-c", "echo all is lost >&2; exit 3"])
+            .output()
+            .unwrap_err();
         assert!(error.to_string().contains("all is lost"), "{error}");
     }
 

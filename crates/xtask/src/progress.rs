@@ -57,7 +57,11 @@ impl Progress {
     /// Reports to standard error.
     pub fn new() -> Self {
         let terminal = io::stderr().is_terminal();
-        let board = Arc::new(Mutex::new(Board { terminal, next: 0, active: Vec::new() }));
+        let board = Arc::new(Mutex::new(Board {
+            terminal,
+            next: 0,
+            active: Vec::new(),
+        }));
         let weak = Arc::downgrade(&board);
         thread::spawn(move || {
             while let Some(board) = weak.upgrade() {
@@ -78,8 +82,18 @@ impl Progress {
         if !board.terminal {
             eprintln!("  ..      {name}");
         }
-        board.active.push(Active { id, name, begun: now, waits: None, spoke: now });
-        Step { board: Arc::clone(&self.board), id, open: true }
+        board.active.push(Active {
+            id,
+            name,
+            begun: now,
+            waits: None,
+            spoke: now,
+        });
+        Step {
+            board: Arc::clone(&self.board),
+            id,
+            open: true,
+        }
     }
 
     /// Writes a line of its own between the steps.
@@ -110,9 +124,15 @@ impl Step {
     fn close(&mut self, verdict: &str) {
         self.open = false;
         let mut board = lock(&self.board);
-        let Some(at) = board.active.iter().position(|step| step.id == self.id) else { return };
+        let Some(at) = board.active.iter().position(|step| step.id == self.id) else {
+            return;
+        };
         let step = board.active.remove(at);
-        let line = format!("  {verdict:<6}  {} ({})", step.name, seconds(step.begun.elapsed()));
+        let line = format!(
+            "  {verdict:<6}  {} ({})",
+            step.name,
+            seconds(step.begun.elapsed())
+        );
         board.say(&line);
     }
 }
@@ -155,8 +175,16 @@ impl Board {
 }
 
 fn describe(step: &Active, now: Instant) -> String {
-    let waits = step.waits.as_ref().map(|what| format!(", waits for {what}")).unwrap_or_default();
-    format!("{} ({}{waits})", step.name, seconds(now.duration_since(step.begun)))
+    let waits = step
+        .waits
+        .as_ref()
+        .map(|what| format!(", waits for {what}"))
+        .unwrap_or_default();
+    format!(
+        "{} ({}{waits})",
+        step.name,
+        seconds(now.duration_since(step.begun))
+    )
 }
 
 fn seconds(duration: Duration) -> String {
@@ -174,8 +202,13 @@ mod tests {
     #[test]
     fn a_running_step_says_what_it_waits_for_and_since_when() {
         let begun = Instant::now();
-        let step =
-            Active { id: 0, name: "start".into(), begun, waits: Some("readiness".into()), spoke: begun };
+        let step = Active {
+            id: 0,
+            name: "start".into(),
+            begun,
+            waits: Some("readiness".into()),
+            spoke: begun,
+        };
         let line = describe(&step, begun + Duration::from_millis(1500));
         assert_eq!(line, "start (1.5 s, waits for readiness)");
     }

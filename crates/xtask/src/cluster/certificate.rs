@@ -34,11 +34,22 @@ pub struct Identity {
 impl Identity {
     fn client(file: &str, user: &str, group: Option<&'static str>) -> Self {
         let (file, user) = (file.to_owned(), user.to_owned());
-        Self { file, user, group, names: Vec::new(), addresses: Vec::new() }
+        Self {
+            file,
+            user,
+            group,
+            names: Vec::new(),
+            addresses: Vec::new(),
+        }
     }
 
     fn api_server() -> Self {
-        let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+        let names = [
+            "localhost",
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+        ];
         let mut names: Vec<String> = names.map(str::to_owned).into();
         names.push("kubernetes.default.svc.cluster.local".to_owned());
         let addresses = vec![
@@ -47,14 +58,22 @@ impl Identity {
             API_SERVICE.into(),
             IpAddr::from([127, 0, 0, 1]),
         ];
-        Self { names, addresses, ..Self::client("apiserver", "kube-apiserver", None) }
+        Self {
+            names,
+            addresses,
+            ..Self::client("apiserver", "kube-apiserver", None)
+        }
     }
 
     /// One certificate for both directions: kubelet to API server and API server to kubelet.
     fn kubelet(node: Node) -> Self {
         let user = format!("system:node:{}", node.name());
         let base = Self::client(&node.name(), &user, Some("system:nodes"));
-        Self { names: vec![node.name()], addresses: vec![node.v4().into(), node.v6().into()], ..base }
+        Self {
+            names: vec![node.name()],
+            addresses: vec![node.v4().into(), node.v6().into()],
+            ..base
+        }
     }
 }
 
@@ -83,10 +102,18 @@ pub fn write(dir: &Path) -> Result<(), Error> {
     }
     let front = authority("continuity-front-proxy")?;
     put(dir.join("front-proxy-ca.crt"), &front.pem(), 0o644)?;
-    issue(dir, &front, &Identity::client("front-proxy", "front-proxy-client", None))?;
+    issue(
+        dir,
+        &front,
+        &Identity::client("front-proxy", "front-proxy-client", None),
+    )?;
     let accounts = KeyPair::generate().map_err(failed("service accounts"))?;
     put(dir.join("service-accounts.key"), &accounts.serialize_pem(), 0o600)?;
-    put(dir.join("service-accounts.pub"), &accounts.public_key_pem(), 0o644)
+    put(
+        dir.join("service-accounts.pub"),
+        &accounts.public_key_pem(),
+        0o644,
+    )
 }
 
 fn authority(name: &str) -> Result<CertifiedIssuer<'static, KeyPair>, Error> {
@@ -113,11 +140,17 @@ fn params(identity: &Identity) -> Result<CertificateParams, rcgen::Error> {
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     for name in &identity.names {
-        params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into()?));
+        params
+            .subject_alt_names
+            .push(SanType::DnsName(name.as_str().try_into()?));
     }
-    params.subject_alt_names.extend(identity.addresses.iter().copied().map(SanType::IpAddress));
+    params
+        .subject_alt_names
+        .extend(identity.addresses.iter().copied().map(SanType::IpAddress));
     if !params.subject_alt_names.is_empty() {
-        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        params
+            .extended_key_usages
+            .push(ExtendedKeyUsagePurpose::ServerAuth);
     }
     Ok(params)
 }
@@ -158,14 +191,21 @@ mod tests {
     fn a_kubelet_is_the_user_that_node_authorisation_expects() {
         let node = nodes().next().unwrap();
         let kubelet = Identity::kubelet(node);
-        assert_eq!((kubelet.user.as_str(), kubelet.group), ("system:node:node-1", Some("system:nodes")));
+        assert_eq!(
+            (kubelet.user.as_str(), kubelet.group),
+            ("system:node:node-1", Some("system:nodes"))
+        );
         assert!(kubelet.addresses.contains(&node.v4().into()));
     }
 
     #[test]
     fn a_client_cannot_serve() {
         let params = params(&Identity::client("proxy", "system:kube-proxy", None)).unwrap();
-        assert!(!params.extended_key_usages.contains(&ExtendedKeyUsagePurpose::ServerAuth));
+        assert!(
+            !params
+                .extended_key_usages
+                .contains(&ExtendedKeyUsagePurpose::ServerAuth)
+        );
     }
 
     #[test]

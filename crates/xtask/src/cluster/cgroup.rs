@@ -42,8 +42,12 @@ fn parse(text: &str) -> Vec<Hierarchy> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     for line in text.lines() {
-        let Some((before, after)) = line.split_once(" - ") else { continue };
-        let Some(mount) = before.split(' ').nth(4) else { continue };
+        let Some((before, after)) = line.split_once(" - ") else {
+            continue;
+        };
+        let Some(mount) = before.split(' ').nth(4) else {
+            continue;
+        };
         let mut words = after.split(' ');
         let (kind, options) = (words.next(), words.nth(1).unwrap_or_default());
         let v1 = match kind {
@@ -52,7 +56,10 @@ fn parse(text: &str) -> Vec<Hierarchy> {
             _ => continue,
         };
         if seen.insert(v1.clone()) {
-            found.push(Hierarchy { mount: PathBuf::from(mount), v1 });
+            found.push(Hierarchy {
+                mount: PathBuf::from(mount),
+                v1,
+            });
         }
     }
     found
@@ -62,7 +69,10 @@ fn parse(text: &str) -> Vec<Hierarchy> {
 fn selector(options: &str) -> String {
     let not_naming = ["rw", "ro", "xattr", "clone_children", "noprefix", "nsdelegate"];
     let naming = options.split(',').filter(|option| !not_naming.contains(option));
-    naming.filter(|option| !option.starts_with("release_agent=")).collect::<Vec<_>>().join(",")
+    naming
+        .filter(|option| !option.starts_with("release_agent="))
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// Makes `path` (relative to the cluster's folder) in every hierarchy.
@@ -133,7 +143,9 @@ pub fn join_part(path: &str) -> Result<(), Error> {
 
 /// The v2 folder of `path`.
 pub fn unified(path: &str) -> Result<PathBuf, Error> {
-    let v2 = hierarchies()?.into_iter().find(|hierarchy| hierarchy.v1.is_none());
+    let v2 = hierarchies()?
+        .into_iter()
+        .find(|hierarchy| hierarchy.v1.is_none());
     let v2 = v2.ok_or_else(|| Error::Missing {
         missing: vec!["cgroup v2: mount it (`mount -t cgroup2 none /sys/fs/cgroup/unified`)".to_owned()],
     })?;
@@ -171,7 +183,11 @@ pub fn kill(path: &str) -> Result<(), Error> {
         if begun.elapsed() > EXIT_PATIENCE {
             let last = format!("processes {:?}", members(path)?);
             let what = format!("the processes of cgroup {path:?} to end");
-            return Err(Error::Timeout { what, waited: EXIT_PATIENCE, last });
+            return Err(Error::Timeout {
+                what,
+                waited: EXIT_PATIENCE,
+                last,
+            });
         }
         thread::sleep(Duration::from_millis(10));
     }
@@ -188,12 +204,16 @@ pub fn remove_all() -> Result<(), Error> {
 
 /// Cgroups of the cluster that exist, for the check that none is left.
 pub fn remaining() -> Result<Vec<PathBuf>, Error> {
-    let folders = hierarchies()?.into_iter().map(|hierarchy| hierarchy.mount.join(CGROUP));
+    let folders = hierarchies()?
+        .into_iter()
+        .map(|hierarchy| hierarchy.mount.join(CGROUP));
     Ok(folders.filter(|folder| folder.exists()).collect())
 }
 
 fn remove(dir: &Path) -> Result<(), Error> {
-    let Ok(entries) = fs::read_dir(dir) else { return Ok(()) };
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Ok(());
+    };
     for entry in entries.flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove(&entry.path())?;
@@ -231,13 +251,22 @@ mod tests {
             ("/sys/fs/cgroup/systemd", Some("name=systemd")),
             ("/sys/fs/cgroup/unified", None),
         ];
-        let expected = expected.map(|(mount, v1)| Hierarchy { mount: mount.into(), v1: v1.map(str::to_owned) });
+        let expected = expected.map(|(mount, v1)| Hierarchy {
+            mount: mount.into(),
+            v1: v1.map(str::to_owned),
+        });
         assert_eq!(found, expected);
     }
 
     #[test]
     fn a_pure_machine_has_v2_alone() {
         let text = "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n";
-        assert_eq!(parse(text), [Hierarchy { mount: "/sys/fs/cgroup".into(), v1: None }]);
+        assert_eq!(
+            parse(text),
+            [Hierarchy {
+                mount: "/sys/fs/cgroup".into(),
+                v1: None
+            }]
+        );
     }
 }

@@ -80,17 +80,33 @@ fn status() -> Result<ExitCode, Error> {
     }
     for node in layout::nodes() {
         for part in ["init", "containerd", "kubelet", "kube-proxy"] {
-            whole &= report(&node.name(), part, cgroup::populated(&node::part_cgroup(node, part))?);
+            whole &= report(
+                &node.name(),
+                part,
+                cgroup::populated(&node::part_cgroup(node, part))?,
+            );
         }
     }
     println!("namespaces  {}", list(&network::remaining()));
-    let groups: Vec<String> = cgroup::remaining()?.iter().map(|path| path.display().to_string()).collect();
+    let groups: Vec<String> = cgroup::remaining()?
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
     println!("cgroups     {}", list(&groups));
     if up {
-        println!("kubeconfig  {} (inside {CONTROL})", layout::admin_kubeconfig().display());
-        control::kubectl().args(["get", "nodes", "-o", "wide"]).interactive()?;
+        println!(
+            "kubeconfig  {} (inside {CONTROL})",
+            layout::admin_kubeconfig().display()
+        );
+        control::kubectl()
+            .args(["get", "nodes", "-o", "wide"])
+            .interactive()?;
     }
-    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if whole {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn report(place: &str, part: &str, runs: bool) -> bool {
@@ -99,7 +115,11 @@ fn report(place: &str, part: &str, runs: bool) -> bool {
 }
 
 fn list(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(" ") }
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(" ")
+    }
 }
 
 fn code(status: std::process::ExitStatus) -> ExitCode {

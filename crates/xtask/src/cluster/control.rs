@@ -34,8 +34,13 @@ pub enum Part {
 
 impl Part {
     /// Every part in the order in which they start.
-    pub const ALL: [Self; 5] =
-        [Self::Etcd, Self::Apiserver, Self::ControllerManager, Self::Scheduler, Self::Coredns];
+    pub const ALL: [Self; 5] = [
+        Self::Etcd,
+        Self::Apiserver,
+        Self::ControllerManager,
+        Self::Scheduler,
+        Self::Coredns,
+    ];
     /// What is "the control plane" where it is stopped as a fault: all that decides, without store and names.
     pub const LOGIC: [Self; 3] = [Self::Apiserver, Self::ControllerManager, Self::Scheduler];
 
@@ -101,28 +106,42 @@ pub(super) fn start(part: Part) -> Result<(), Error> {
 
 /// Waits until a part serves.
 pub(super) fn wait_ready(part: Part) -> Result<(), Error> {
-    wait_for(&format!("{} (see {})", part.name(), super::log_hint()), START, POLL, || {
-        if !part.runs().map_err(|error| error.to_string())? {
-            return Err("its process has ended".to_owned());
-        }
-        let dialled = super::in_netns(CONTROL, || TcpStream::connect_timeout(&part.serves(), START));
-        dialled.and_then(|stream| stream).map_err(|error| error.to_string())?;
-        if part != Part::Apiserver {
-            return Ok(());
-        }
-        let answer = kubectl().args(["get", "--raw", "/readyz"]).output();
-        answer.map(drop).map_err(|error| error.to_string())
-    })
+    wait_for(
+        &format!("{} (see {})", part.name(), super::log_hint()),
+        START,
+        POLL,
+        || {
+            if !part.runs().map_err(|error| error.to_string())? {
+                return Err("its process has ended".to_owned());
+            }
+            let dialled = super::in_netns(CONTROL, || TcpStream::connect_timeout(&part.serves(), START));
+            dialled
+                .and_then(|stream| stream)
+                .map_err(|error| error.to_string())?;
+            if part != Part::Apiserver {
+                return Ok(());
+            }
+            let answer = kubectl().args(["get", "--raw", "/readyz"]).output();
+            answer.map(drop).map_err(|error| error.to_string())
+        },
+    )
 }
 
 /// kubectl as the administrator, inside the control plane's namespace.
 pub(super) fn kubectl() -> Run {
     let program = layout::bin().join("kubernetes");
-    enter().arg("--").arg(program).arg("kubectl").arg("--kubeconfig").arg(layout::admin_kubeconfig())
+    enter()
+        .arg("--")
+        .arg(program)
+        .arg("kubectl")
+        .arg("--kubeconfig")
+        .arg(layout::admin_kubeconfig())
 }
 
 fn enter() -> Run {
-    Run::new("/proc/self/exe").args(["enter", "--netns"]).arg(layout::netns_path(CONTROL))
+    Run::new("/proc/self/exe")
+        .args(["enter", "--netns"])
+        .arg(layout::netns_path(CONTROL))
 }
 
 fn arguments(part: Part) -> Vec<String> {
@@ -164,7 +183,10 @@ fn api_server() -> Vec<String> {
         ("kubelet-client-certificate", file("apiserver-kubelet.crt")),
         ("kubelet-client-key", file("apiserver-kubelet.key")),
         ("kubelet-preferred-address-types", "InternalIP".to_owned()),
-        ("service-account-issuer", "https://kubernetes.default.svc.cluster.local".to_owned()),
+        (
+            "service-account-issuer",
+            "https://kubernetes.default.svc.cluster.local".to_owned(),
+        ),
         ("service-account-key-file", file("service-accounts.pub")),
         ("service-account-signing-key-file", file("service-accounts.key")),
         ("service-cluster-ip-range", SERVICE_CIDRS.to_owned()),
@@ -218,7 +240,9 @@ fn scheduler() -> Vec<String> {
 }
 
 fn command(name: &str, flags: &[(&str, impl AsRef<str>)]) -> Vec<String> {
-    let flags = flags.iter().map(|(flag, value)| format!("--{flag}={}", value.as_ref()));
+    let flags = flags
+        .iter()
+        .map(|(flag, value)| format!("--{flag}={}", value.as_ref()));
     std::iter::once(name.to_owned()).chain(flags).collect()
 }
 

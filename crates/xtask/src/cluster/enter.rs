@@ -90,7 +90,9 @@ pub fn run(args: &EnterArgs) -> Result<(), Error> {
 
 /// A signal mask survives exec; a part must not inherit one that is none of its business.
 fn unblock() -> Result<(), Error> {
-    SigSet::empty().thread_set_mask().map_err(Error::system("reset", "the signal mask"))
+    SigSet::empty()
+        .thread_set_mask()
+        .map_err(Error::system("reset", "the signal mask"))
 }
 
 fn move_on(args: &EnterArgs) -> Result<(), Error> {
@@ -112,7 +114,10 @@ fn split(name: &str, args: &EnterArgs) -> Result<(), Error> {
         command.arg("--dir").arg(dir);
     }
     // Not waited for: this process ends, and the new process 1 lives on.
-    command.spawn().map(drop).map_err(|source| Error::Spawn { program: format!("init of {name}"), source })
+    command.spawn().map(drop).map_err(|source| Error::Spawn {
+        program: format!("init of {name}"),
+        source,
+    })
 }
 
 /// Process 1 inherits every orphan of the node and must collect it.
@@ -122,7 +127,13 @@ fn reap() -> Result<Infallible, Error> {
             Ok(_) | Err(Errno::EINTR) => {}
             // No child now; a blocking wait cannot be told to expect one, orphans come later.
             Err(Errno::ECHILD) => thread::sleep(Duration::from_millis(250)),
-            Err(source) => return Err(Error::System { action: "wait for", subject: "children".into(), source }),
+            Err(source) => {
+                return Err(Error::System {
+                    action: "wait for",
+                    subject: "children".into(),
+                    source,
+                });
+            }
         }
     }
 }
@@ -145,21 +156,32 @@ fn inside(pid: i32, args: &EnterArgs) -> Result<(), Error> {
     for (file, flag) in namespaces {
         setns(file, flag).map_err(Error::system("enter a namespace of process", pid.to_string()))?;
     }
-    let Some((program, rest)) = args.program.split_first() else { return Ok(()) };
+    let Some((program, rest)) = args.program.split_first() else {
+        return Ok(());
+    };
     let mut command = Command::new(program);
     command.args(rest);
-    let failed = |source| Error::Spawn { program: program.to_string_lossy().into_owned(), source };
+    let failed = |source| Error::Spawn {
+        program: program.to_string_lossy().into_owned(),
+        source,
+    };
     if args.detach {
         command.process_group(0);
         return command.spawn().map(drop).map_err(failed);
     }
     let status = command.status().map_err(failed)?;
-    if status.success() { Ok(()) } else { std::process::exit(shell_status(status)) }
+    if status.success() {
+        Ok(())
+    } else {
+        std::process::exit(shell_status(status))
+    }
 }
 
 /// The status a shell would report.
 fn shell_status(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+    status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
 }
 
 fn become_program(words: &[OsString]) -> Result<Infallible, Error> {
@@ -168,8 +190,11 @@ fn become_program(words: &[OsString]) -> Result<Infallible, Error> {
         subject: "an argument with a zero byte".to_owned(),
         source: Errno::EINVAL,
     };
-    let words: Vec<CString> =
-        words.iter().map(|word| CString::new(word.as_bytes())).collect::<Result<_, _>>().map_err(nul)?;
+    let words: Vec<CString> = words
+        .iter()
+        .map(|word| CString::new(word.as_bytes()))
+        .collect::<Result<_, _>>()
+        .map_err(nul)?;
     let program = words.first().ok_or_else(|| Error::System {
         action: "start",
         subject: "no program at all".to_owned(),

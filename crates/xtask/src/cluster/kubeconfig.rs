@@ -53,6 +53,9 @@ mod tests {
     #[test]
     fn the_server_is_the_address_on_the_fabric() {
         let config = render("ca", "certificate", "key");
-        assert_eq!(config["clusters"][0]["cluster"]["server"], "https://172.30.0.1:6443");
+        assert_eq!(
+            config["clusters"][0]["cluster"]["server"],
+            "https://172.30.0.1:6443"
+        );
     }
 }

@@ -43,11 +43,13 @@ pub fn nodes() -> impl Iterator<Item = Node> {
 
 /// The node of this name.
 pub fn node(name: &str) -> Result<Node, Error> {
-    nodes().find(|node| node.name() == name).ok_or_else(|| Error::Unknown {
-        kind: "node",
-        name: name.to_owned(),
-        known: nodes().map(Node::name).collect::<Vec<_>>().join(", "),
-    })
+    nodes()
+        .find(|node| node.name() == name)
+        .ok_or_else(|| Error::Unknown {
+            kind: "node",
+            name: name.to_owned(),
+            known: nodes().map(Node::name).collect::<Vec<_>>().join(", "),
+        })
 }
 
 impl Node {
@@ -111,7 +113,9 @@ pub fn netns_path(name: &str) -> PathBuf {
 
 /// All network namespaces, the control plane's first.
 pub fn netns_names() -> Vec<String> {
-    std::iter::once(CONTROL.to_owned()).chain(nodes().map(Node::netns)).collect()
+    std::iter::once(CONTROL.to_owned())
+        .chain(nodes().map(Node::netns))
+        .collect()
 }
 
 /// Log file of a part.

@@ -13,7 +13,9 @@ use serde_json::Value;
 
 use super::layout::{self, Node};
 use super::state::State;
-use super::{POLL, Part, certificate, cgroup, control, kept, manifest, network, node, parts, pause, wait_for};
+use super::{
+    POLL, Part, certificate, cgroup, control, kept, manifest, network, node, parts, pause, wait_for,
+};
 use crate::progress::{Progress, Step};
 use crate::{Error, interrupt, paths, preflight};
 
@@ -54,7 +56,12 @@ fn is_up() -> Result<bool, Error> {
             }
         }
     }
-    Ok(Part::ALL.into_iter().map(Part::runs).collect::<Result<Vec<_>, _>>()?.into_iter().all(|runs| runs))
+    Ok(Part::ALL
+        .into_iter()
+        .map(Part::runs)
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .all(|runs| runs))
 }
 
 fn bring_up(progress: &Progress) -> Result<(), Error> {
@@ -63,7 +70,9 @@ fn bring_up(progress: &Progress) -> Result<(), Error> {
     let image = pause::image()?;
     step.waiting("etcd, the API server and the nodes' containerd");
     thread::scope(|scope| {
-        let nodes: Vec<_> = layout::nodes().map(|node| scope.spawn(move || start_node(node))).collect();
+        let nodes: Vec<_> = layout::nodes()
+            .map(|node| scope.spawn(move || start_node(node)))
+            .collect();
         control::start(Part::Etcd)?;
         control::wait_ready(Part::Etcd)?;
         control::start(Part::Apiserver)?;
@@ -86,7 +95,9 @@ fn bring_up(progress: &Progress) -> Result<(), Error> {
     }
     step.waiting("the default service account");
     wait_for("the default service account", NODES_READY, POLL, || {
-        let asked = control::kubectl().args(["get", "serviceaccount", "default"]).output();
+        let asked = control::kubectl()
+            .args(["get", "serviceaccount", "default"])
+            .output();
         asked.map(drop).map_err(|error| error.to_string())
     })?;
     state.ready = true;
@@ -120,23 +131,37 @@ fn start_node(node: Node) -> Result<(), Error> {
 
 fn joined(handle: thread::ScopedJoinHandle<'_, Result<(), Error>>) -> Result<(), Error> {
     // A panic there is a defect of ours and goes on here.
-    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    handle
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn nodes_ready() -> Result<(), String> {
-    let output = control::kubectl().args(["get", "nodes", "-o", "json"]).output().map_err(|error| error.to_string())?;
+    let output = control::kubectl()
+        .args(["get", "nodes", "-o", "json"])
+        .output()
+        .map_err(|error| error.to_string())?;
     let list: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
     let ready = count_ready(&list);
     let wanted = usize::from(layout::NODES);
-    if ready == wanted { Ok(()) } else { Err(format!("{ready} of {wanted} nodes are Ready")) }
+    if ready == wanted {
+        Ok(())
+    } else {
+        Err(format!("{ready} of {wanted} nodes are Ready"))
+    }
 }
 
 fn count_ready(list: &Value) -> usize {
     let is_ready = |node: &&Value| {
         let conditions = node["status"]["conditions"].as_array();
-        conditions.is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True"))
+        conditions.is_some_and(|all| {
+            all.iter()
+                .any(|one| one["type"] == "Ready" && one["status"] == "True")
+        })
     };
-    list["items"].as_array().map_or(0, |items| items.iter().filter(is_ready).count())
+    list["items"]
+        .as_array()
+        .map_or(0, |items| items.iter().filter(is_ready).count())
 }
 
 /// Ends and removes everything the cluster made; nothing to do is no error.
@@ -166,7 +191,13 @@ fn remove_netns_mount() -> Result<(), Error> {
     if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none()) {
         match umount2(path, MntFlags::MNT_DETACH) {
             Ok(()) | Err(nix::Error::EINVAL) => {}
-            Err(source) => return Err(Error::System { action: "unmount", subject: path.to_owned(), source }),
+            Err(source) => {
+                return Err(Error::System {
+                    action: "unmount",
+                    subject: path.to_owned(),
+                    source,
+                });
+            }
         }
         let _ = fs::remove_dir(path);
     }
@@ -184,7 +215,11 @@ fn clear_folder() -> Result<(), Error> {
     for entry in entries.flatten().filter(|entry| !kept(&entry.file_name())) {
         let path = entry.path();
         let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let removed = if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let removed = if is_dir {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
         removed.map_err(Error::file("remove", &path))?;
     }
     Ok(())

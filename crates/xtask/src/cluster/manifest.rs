@@ -12,7 +12,10 @@ use crate::{Error, paths};
 pub(super) fn apply(text: &str) -> Result<(), Error> {
     let path = paths::cluster().join(format!("apply-{}.yaml", std::process::id()));
     fs::write(&path, text).map_err(Error::file("write", &path))?;
-    let applied = control::kubectl().args(["apply", "--server-side", "--force-conflicts", "-f"]).arg(&path).output();
+    let applied = control::kubectl()
+        .args(["apply", "--server-side", "--force-conflicts", "-f"])
+        .arg(&path)
+        .output();
     // Left where it is when it was refused: the error names it.
     applied.and_then(|_| fs::remove_file(&path).map_err(Error::file("remove", &path)))
 }
@@ -43,10 +46,12 @@ fn node(node: Node) -> Value {
 
 /// CoreDNS runs beside the control plane; a Service without selector and slices of our own lead to it.
 fn names() -> Vec<Value> {
-    let labels = |name: &str| json!({"name": name, "namespace": "kube-system", "labels": {
-        "kubernetes.io/service-name": "kube-dns",
-        "endpointslice.kubernetes.io/managed-by": "continuity-cluster",
-    }});
+    let labels = |name: &str| {
+        json!({"name": name, "namespace": "kube-system", "labels": {
+            "kubernetes.io/service-name": "kube-dns",
+            "endpointslice.kubernetes.io/managed-by": "continuity-cluster",
+        }})
+    };
     let slice = |name: &str, family: &str, address: String| {
         json!({
             "apiVersion": "discovery.k8s.io/v1",
@@ -105,7 +110,10 @@ mod tests {
     fn every_node_is_known_with_its_zone_and_both_pod_ranges() {
         let list: Value = serde_json::from_str(&foundation()).unwrap();
         let node = &list["items"][1];
-        assert_eq!(node["metadata"]["labels"]["topology.kubernetes.io/zone"], "zone-2");
+        assert_eq!(
+            node["metadata"]["labels"]["topology.kubernetes.io/zone"],
+            "zone-2"
+        );
         assert_eq!(node["spec"]["podCIDRs"][1], "fd00:10:244:2::/64");
     }
 }

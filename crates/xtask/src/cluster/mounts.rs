@@ -15,12 +15,12 @@ use super::node::READY;
 use crate::Error;
 
 /// Where a node finds the cluster's folder, wherever the repository is.
-pub const HOME: &str = "/run/continuity";
+pub(super) const HOME: &str = "/run/continuity";
 /// Folders that kubelet, containerd and the network plugins use by constant.
 const PRIVATE: [&str; 3] = ["/run", "/var/lib", "/var/log"];
 
 /// Makes the node's view.
-pub fn furnish(name: &str, dir: &Path) -> Result<(), Error> {
+pub(super) fn furnish(name: &str, dir: &Path) -> Result<(), Error> {
     sethostname(name).map_err(Error::system("name the host", name))?;
     change("/", None, "", MsFlags::MS_REC | MsFlags::MS_PRIVATE, "")?;
     // Read before /sys is replaced.
@@ -46,7 +46,13 @@ fn settle_in(name: &str, dir: &Path) -> Result<(), Error> {
     let by_descriptor = format!("/proc/self/fd/{}", held.as_raw_fd());
     change("/mnt", Some(&by_descriptor), "", MsFlags::MS_BIND, "")?;
     for path in PRIVATE {
-        change(path, Some("tmpfs"), "tmpfs", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=755")?;
+        change(
+            path,
+            Some("tmpfs"),
+            "tmpfs",
+            MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+            "mode=755",
+        )?;
     }
     fs::create_dir_all(HOME).map_err(Error::file("create", HOME))?;
     change(HOME, Some("/mnt"), "", MsFlags::MS_MOVE, "")?;
@@ -56,7 +62,13 @@ fn settle_in(name: &str, dir: &Path) -> Result<(), Error> {
         for folder in [&source, &at] {
             fs::create_dir_all(folder).map_err(Error::file("create", folder))?;
         }
-        change(&at.to_string_lossy(), Some(&source.to_string_lossy()), "", MsFlags::MS_BIND, "")?;
+        change(
+            &at.to_string_lossy(),
+            Some(&source.to_string_lossy()),
+            "",
+            MsFlags::MS_BIND,
+            "",
+        )?;
     }
     Ok(())
 }
@@ -69,7 +81,11 @@ fn mount_cgroups(hierarchies: &[Hierarchy], flags: MsFlags) -> Result<(), Error>
     }
     change("/sys/fs/cgroup", Some("tmpfs"), "tmpfs", flags, "mode=755")?;
     for hierarchy in hierarchies {
-        let at = hierarchy.mount.file_name().map(|name| root.join(name)).unwrap_or_else(|| root.join("unified"));
+        let at = hierarchy
+            .mount
+            .file_name()
+            .map(|name| root.join(name))
+            .unwrap_or_else(|| root.join("unified"));
         fs::create_dir_all(&at).map_err(Error::file("create", &at))?;
         let at = at.to_string_lossy();
         match &hierarchy.v1 {

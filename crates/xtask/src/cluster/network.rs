@@ -19,7 +19,7 @@ const NODE_SYSCTLS: [(&str, &str); 4] = [
 ];
 
 /// Makes namespaces, links, addresses and routes.
-pub fn create() -> Result<(), Error> {
+pub(super) fn create() -> Result<(), Error> {
     for name in netns_names() {
         Run::new("ip").args(["netns", "add", &name]).run()?;
     }
@@ -34,7 +34,7 @@ pub fn create() -> Result<(), Error> {
 }
 
 /// Removes the namespaces, and with them all that is in them.
-pub fn remove() -> Result<(), Error> {
+pub(super) fn remove() -> Result<(), Error> {
     for name in remaining() {
         Run::new("ip").args(["netns", "delete", &name]).run()?;
     }
@@ -42,8 +42,11 @@ pub fn remove() -> Result<(), Error> {
 }
 
 /// Namespaces of the cluster that exist.
-pub fn remaining() -> Vec<String> {
-    netns_names().into_iter().filter(|name| netns_path(name).exists()).collect()
+pub(super) fn remaining() -> Vec<String> {
+    netns_names()
+        .into_iter()
+        .filter(|name| netns_path(name).exists())
+        .collect()
 }
 
 fn control_commands() -> String {
@@ -73,7 +76,9 @@ fn node_commands(node: Node) -> String {
          route add default via {CONTROL_V4}\n\
          route add default via {CONTROL_V6}\n"
     );
-    nodes().filter(|other| *other != node).for_each(|other| text.push_str(&pod_routes(other)));
+    nodes()
+        .filter(|other| *other != node)
+        .for_each(|other| text.push_str(&pod_routes(other)));
     text
 }
 
@@ -92,7 +97,10 @@ fn batch(netns: &str, commands: &str) -> Result<(), Error> {
 fn sysctl(netns: &str, key: &str, value: &str) -> Result<(), Error> {
     let net = netns_path(netns);
     let script = format!("echo {value} > /proc/sys/{key}");
-    Run::new("nsenter").arg(format!("--net={}", net.display())).args(["sh", "-c", &script]).run()
+    Run::new("nsenter")
+        .arg(format!("--net={}", net.display()))
+        .args(["sh", "-c", &script])
+        .run()
 }
 
 #[cfg(test)]

@@ -39,7 +39,10 @@ pub(super) fn configure(node: Node) -> Result<(), Error> {
         .map_err(Error::file("copy", dir.join("proxy.kubeconfig")))?;
     put(&dir.join("kubelet.json"), &kubelet(node).to_string())?;
     put(&dir.join("proxy.json"), &proxy(node).to_string())?;
-    put(&dir.join("containerd.toml"), &containerd(node, snapshotter(&dir)?))?;
+    put(
+        &dir.join("containerd.toml"),
+        &containerd(node, snapshotter(&dir)?),
+    )?;
     put(&network.join("10-pods.conflist"), &plugins(node).to_string())?;
     put(&dir.join("resolv.conf"), &format!("nameserver {CONTROL_V4}\n"))
 }
@@ -51,17 +54,34 @@ pub(super) fn start(node: Node) -> Result<(), Error> {
     Run::new("/proc/self/exe")
         .args(["enter", "--detach", "--netns"])
         .arg(layout::netns_path(&node.netns()))
-        .args(["--cgroup", &name, "--part", &part_cgroup(node, "init"), "--init", &name, "--dir"])
+        .args([
+            "--cgroup",
+            &name,
+            "--part",
+            &part_cgroup(node, "init"),
+            "--init",
+            &name,
+            "--dir",
+        ])
         .arg(paths::cluster())
         .log(layout::log(&name))
         .run()?;
-    wait_for(&format!("the namespaces of {name} (see {})", super::log_hint()), START, POLL, || {
-        let program = inside(node, None).map_err(|error| error.to_string())?;
-        let there = program.args(["--", "test", "-e", READY]).output();
-        there.map(drop).map_err(|error| error.to_string())
-    })?;
+    wait_for(
+        &format!("the namespaces of {name} (see {})", super::log_hint()),
+        START,
+        POLL,
+        || {
+            let program = inside(node, None).map_err(|error| error.to_string())?;
+            let there = program.args(["--", "test", "-e", READY]).output();
+            there.map(drop).map_err(|error| error.to_string())
+        },
+    )?;
     cgroup::delegate(&name)?;
-    part(node, "containerd", &["--config", &home(node, "containerd.toml"), "--log-level", "warn"])
+    part(
+        node,
+        "containerd",
+        &["--config", &home(node, "containerd.toml"), "--log-level", "warn"],
+    )
 }
 
 /// Written by process 1 when the node's view is complete.
@@ -82,14 +102,26 @@ pub(super) fn join(node: Node) -> Result<(), Error> {
             &addresses,
         ],
     )?;
-    part(node, "kube-proxy", &["kube-proxy", &format!("--config={}", home(node, "proxy.json"))])
+    part(
+        node,
+        "kube-proxy",
+        &["kube-proxy", &format!("--config={}", home(node, "proxy.json"))],
+    )
 }
 
 /// Waits until containerd answers.
 pub(super) fn wait_runtime(node: Node) -> Result<(), Error> {
-    wait_for(&format!("containerd of {} (see {})", node.name(), super::log_hint()), START, POLL, || {
-        ctr(node).and_then(|run| run.args(["version"]).output()).map(drop).map_err(|error| error.to_string())
-    })
+    wait_for(
+        &format!("containerd of {} (see {})", node.name(), super::log_hint()),
+        START,
+        POLL,
+        || {
+            ctr(node)
+                .and_then(|run| run.args(["version"]).output())
+                .map(drop)
+                .map_err(|error| error.to_string())
+        },
+    )
 }
 
 /// `ctr` on the node, in the namespace that the kubelet uses.
@@ -103,11 +135,17 @@ pub(super) fn load_image(image: &Image, progress: &Progress) -> Result<(), Error
     let step = progress.step(format!("loading {}", image.reference));
     for node in layout::nodes() {
         step.waiting(node.name());
-        let stamp = node.dir().join("images").join(image.reference.replace(['/', ':'], "_"));
+        let stamp = node
+            .dir()
+            .join("images")
+            .join(image.reference.replace(['/', ':'], "_"));
         if fs::read_to_string(&stamp).is_ok_and(|known| known == image.digest) {
             continue;
         }
-        ctr(node)?.args(["images", "import", "--local", "-"]).input(&image.archive)?.output()?;
+        ctr(node)?
+            .args(["images", "import", "--local", "-"])
+            .input(&image.archive)?
+            .output()?;
         let dir = node.dir().join("images");
         fs::create_dir_all(&dir).map_err(Error::file("create", &dir))?;
         put(&stamp, &image.digest)?;
@@ -127,8 +165,19 @@ pub(super) fn inside(node: Node, part: Option<&str>) -> Result<Run, Error> {
     let init = init(node)?.to_string();
     let group = part_cgroup(node, part.unwrap_or("visit"));
     Ok(Run::new("/proc/self/exe")
-        .args(["enter", "--cgroup", &node.name(), "--part", &group, "--node", &init])
-        .env("PATH", format!("{HOME}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")))
+        .args([
+            "enter",
+            "--cgroup",
+            &node.name(),
+            "--part",
+            &group,
+            "--node",
+            &init,
+        ])
+        .env(
+            "PATH",
+            format!("{HOME}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        ))
 }
 
 fn part(node: Node, name: &str, args: &[&str]) -> Result<(), Error> {
@@ -240,8 +289,17 @@ fn containerd(node: Node, snapshotter: &str) -> String {
 /// An overlay cannot lie on an overlay, which is what a CI job in a container has under its feet.
 fn snapshotter(dir: &Path) -> Result<&'static str, Error> {
     let stat = nix::sys::statfs::statfs(dir);
-    let stat = stat.map_err(Error::system("ask for the file system of", dir.display().to_string()))?;
-    Ok(if stat.filesystem_type() == nix::sys::statfs::OVERLAYFS_SUPER_MAGIC { "native" } else { "overlayfs" })
+    let stat = stat.map_err(Error::system(
+        "ask for the file system of",
+        dir.display().to_string(),
+    ))?;
+    Ok(
+        if stat.filesystem_type() == nix::sys::statfs::OVERLAYFS_SUPER_MAGIC {
+            "native"
+        } else {
+            "overlayfs"
+        },
+    )
 }
 
 fn put(path: &PathBuf, text: &str) -> Result<(), Error> {

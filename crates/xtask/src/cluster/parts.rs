@@ -20,9 +20,13 @@ const PLUGINS_VERSION: &str = "v1.9.1";
 
 /// Packages installed as they are: path and version.
 fn packages() -> Vec<(String, &'static str)> {
-    let containerd = ["containerd", "containerd-shim-runc-v2", "ctr"].map(|name| format!("{CONTAINERD}/{name}"));
+    let containerd =
+        ["containerd", "containerd-shim-runc-v2", "ctr"].map(|name| format!("{CONTAINERD}/{name}"));
     let plugins = ["main/ptp", "main/loopback", "ipam/host-local"].map(|name| format!("{PLUGINS}/{name}"));
-    let mut all: Vec<_> = containerd.into_iter().map(|path| (path, CONTAINERD_VERSION)).collect();
+    let mut all: Vec<_> = containerd
+        .into_iter()
+        .map(|path| (path, CONTAINERD_VERSION))
+        .collect();
     all.extend(plugins.into_iter().map(|path| (path, PLUGINS_VERSION)));
     all.push(("github.com/coredns/coredns".to_owned(), "v1.15.0"));
     all
@@ -45,8 +49,9 @@ fn build_kubernetes(progress: &Progress, bin: &Path, stamps: &Path) -> Result<()
     let module = paths::root().join("e2e/cluster");
     let [major, minor] = [1, 36];
     let version = "-X k8s.io/component-base/version";
-    let linker =
-        format!("-s -w {version}.gitVersion={KUBERNETES} {version}.gitMajor={major} {version}.gitMinor={minor}");
+    let linker = format!(
+        "-s -w {version}.gitVersion={KUBERNETES} {version}.gitMajor={major} {version}.gitMinor={minor}"
+    );
     let mut sources = vec![linker.clone().into_bytes()];
     for file in ["go.mod", "go.sum", "main.go"] {
         let path = module.join(file);
@@ -56,7 +61,9 @@ fn build_kubernetes(progress: &Progress, bin: &Path, stamps: &Path) -> Result<()
     if stamp.holds(&bin.join("kubernetes")) {
         return Ok(());
     }
-    let step = progress.step(format!("building Kubernetes {KUBERNETES} and etcd from Go modules"));
+    let step = progress.step(format!(
+        "building Kubernetes {KUBERNETES} and etcd from Go modules"
+    ));
     step.waiting("go build: 6 min on two cores the first time");
     let aside = bin.join("kubernetes.new");
     go()?
@@ -71,9 +78,19 @@ fn build_kubernetes(progress: &Progress, bin: &Path, stamps: &Path) -> Result<()
     Ok(())
 }
 
-fn install(progress: &Progress, package: &str, version: &str, bin: &Path, stamps: &Path) -> Result<(), Error> {
+fn install(
+    progress: &Progress,
+    package: &str,
+    version: &str,
+    bin: &Path,
+    stamps: &Path,
+) -> Result<(), Error> {
     let name = package.rsplit('/').next().unwrap_or(package);
-    let stamp = Stamp::new(stamps, name, &[package.as_bytes().to_vec(), version.as_bytes().to_vec()]);
+    let stamp = Stamp::new(
+        stamps,
+        name,
+        &[package.as_bytes().to_vec(), version.as_bytes().to_vec()],
+    );
     if stamp.holds(&bin.join(name)) {
         return Ok(());
     }
@@ -81,7 +98,13 @@ fn install(progress: &Progress, package: &str, version: &str, bin: &Path, stamps
     step.waiting("go install");
     let aside = bin.join("new");
     go()?
-        .args(["install", "-trimpath", "-ldflags", "-s -w", &format!("{package}@{version}")])
+        .args([
+            "install",
+            "-trimpath",
+            "-ldflags",
+            "-s -w",
+            &format!("{package}@{version}"),
+        ])
         .env("GOBIN", &aside)
         .env("CGO_ENABLED", "0")
         .log(build_log(name)?)
@@ -100,12 +123,18 @@ fn pause(bin: &Path, stamps: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let aside = bin.join("pause.new");
-    Run::new("cc").args(["-Os", "-static", "-o"]).arg(&aside).arg(&source).run()?;
+    Run::new("cc")
+        .args(["-Os", "-static", "-o"])
+        .arg(&aside)
+        .arg(&source)
+        .run()?;
     stamp.put(&aside, &bin.join("pause"))
 }
 
 fn go() -> Result<Run, Error> {
-    Ok(Run::new(preflight::go()?).env("GOTOOLCHAIN", "local").env("GOFLAGS", "-mod=readonly -buildvcs=false"))
+    Ok(Run::new(preflight::go()?)
+        .env("GOTOOLCHAIN", "local")
+        .env("GOFLAGS", "-mod=readonly -buildvcs=false"))
 }
 
 fn build_log(name: &str) -> Result<PathBuf, Error> {
@@ -123,7 +152,10 @@ struct Stamp {
 
 impl Stamp {
     fn new(dir: &Path, name: &str, sources: &[Vec<u8>]) -> Self {
-        Self { file: dir.join(name), hash: crate::image::hash(sources) }
+        Self {
+            file: dir.join(name),
+            hash: crate::image::hash(sources),
+        }
     }
 
     fn holds(&self, program: &Path) -> bool {

@@ -14,23 +14,27 @@ use crate::{Error, paths};
 /// The cluster as a later process must know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct State {
+pub(super) struct State {
     /// The kernel's boot id: after a reboot nothing of it is left.
-    pub boot: String,
+    pub(super) boot: String,
     /// Whether `up` came to its end.
-    pub ready: bool,
+    pub(super) ready: bool,
     /// Whether /run/netns was not yet a mount point, so that ours must go.
-    pub netns_mount: bool,
+    pub(super) netns_mount: bool,
 }
 
 impl State {
     /// A cluster about to be made.
-    pub fn begin() -> Result<Self, Error> {
-        Ok(Self { boot: boot()?, ready: false, netns_mount: !netns_is_mounted()? })
+    pub(super) fn begin() -> Result<Self, Error> {
+        Ok(Self {
+            boot: boot()?,
+            ready: false,
+            netns_mount: !netns_is_mounted()?,
+        })
     }
 
     /// The recorded state; `None` if nothing is recorded or it is from before a reboot.
-    pub fn load() -> Result<Option<Self>, Error> {
+    pub(super) fn load() -> Result<Option<Self>, Error> {
         let path = file();
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -42,9 +46,12 @@ impl State {
     }
 
     /// Writes it in one step: a reader never sees half of it.
-    pub fn save(&self) -> Result<(), Error> {
+    pub(super) fn save(&self) -> Result<(), Error> {
         let path = file();
-        let json = |source| Error::Json { what: path.display().to_string(), source };
+        let json = |source| Error::Json {
+            what: path.display().to_string(),
+            source,
+        };
         let text = serde_json::to_string_pretty(self).map_err(json)?;
         let aside = path.with_extension("new");
         fs::write(&aside, text).map_err(Error::file("write", &aside))?;
@@ -52,7 +59,7 @@ impl State {
     }
 
     /// Forgets it: nothing is left of the cluster.
-    pub fn clear() -> Result<(), Error> {
+    pub(super) fn clear() -> Result<(), Error> {
         match fs::remove_file(file()) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::file("remove", file())(error)),
             _ => Ok(()),
@@ -61,7 +68,10 @@ impl State {
 }
 
 fn parse(text: &str) -> Result<State, Error> {
-    serde_json::from_str(text).map_err(|source| Error::Json { what: file().display().to_string(), source })
+    serde_json::from_str(text).map_err(|source| Error::Json {
+        what: file().display().to_string(),
+        source,
+    })
 }
 
 fn file() -> PathBuf {
@@ -70,14 +80,18 @@ fn file() -> PathBuf {
 
 fn boot() -> Result<String, Error> {
     let path = "/proc/sys/kernel/random/boot_id";
-    fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(Error::file("read", path))
+    fs::read_to_string(path)
+        .map(|text| text.trim().to_owned())
+        .map_err(Error::file("read", path))
 }
 
 /// Whether /run/netns is a mount of its own, as `ip netns add` makes it on first use.
 fn netns_is_mounted() -> Result<bool, Error> {
     let path = "/proc/self/mountinfo";
     let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
-    Ok(text.lines().any(|line| line.split(' ').nth(4) == Some("/run/netns")))
+    Ok(text
+        .lines()
+        .any(|line| line.split(' ').nth(4) == Some("/run/netns")))
 }
 
 #[cfg(test)]
@@ -86,7 +100,11 @@ mod tests {
 
     #[test]
     fn a_state_survives_the_file() {
-        let state = State { boot: "b".into(), ready: true, netns_mount: false };
+        let state = State {
+            boot: "b".into(),
+            ready: true,
+            netns_mount: false,
+        };
         assert_eq!(parse(&serde_json::to_string(&state).unwrap()).unwrap(), state);
     }
 

@@ -21,18 +21,26 @@ const PROXY: &str = "https://proxy.golang.org";
 
 /// The `go` program to use.
 pub fn go() -> Result<PathBuf, Error> {
-    found().ok_or_else(|| Error::Missing { missing: vec![request()] })
+    found().ok_or_else(|| Error::Missing {
+        missing: vec![request()],
+    })
 }
 
 /// What a person is asked for.
 pub(super) fn request() -> String {
-    format!("Go {}.{} or newer in PATH: https://go.dev/dl/", OLDEST.0, OLDEST.1)
+    format!(
+        "Go {}.{} or newer in PATH: https://go.dev/dl/",
+        OLDEST.0, OLDEST.1
+    )
 }
 
 /// A `go` that is new enough, if there is one.
 pub(super) fn found() -> Option<PathBuf> {
     let ours = toolchain().join("bin/go");
-    which("go").into_iter().chain([ours]).find(|program| is_new_enough(program))
+    which("go")
+        .into_iter()
+        .chain([ours])
+        .find(|program| is_new_enough(program))
 }
 
 /// Fetches Go where there is none.
@@ -44,18 +52,33 @@ pub(super) fn provide(progress: &Progress) -> Result<(), Error> {
     let dir = paths::root().join("target/go");
     fs::create_dir_all(&dir).map_err(Error::file("create", &dir))?;
     let archive = dir.join("go.zip");
-    let url = format!("{}/golang.org/toolchain/@v/v0.0.1-go{VERSION}.linux-amd64.zip", proxy());
+    let url = format!(
+        "{}/golang.org/toolchain/@v/v0.0.1-go{VERSION}.linux-amd64.zip",
+        proxy()
+    );
     step.waiting(&url);
-    Run::new("curl").args(["--fail", "--silent", "--show-error", "--location", "--output"]).arg(&archive).arg(&url).run()?;
+    Run::new("curl")
+        .args(["--fail", "--silent", "--show-error", "--location", "--output"])
+        .arg(&archive)
+        .arg(&url)
+        .run()?;
     let sum = crate::image::file_hash(&archive)?;
     if sum != HASH {
         let what = format!("{url} has the hash {sum}, expected {HASH}");
         return Err(Error::Findings { summary: what });
     }
     step.waiting("unpacking");
-    Run::new("unzip").args(["-q", "-o"]).arg(&archive).arg("-d").arg(&dir).run()?;
+    Run::new("unzip")
+        .args(["-q", "-o"])
+        .arg(&archive)
+        .arg("-d")
+        .arg(&dir)
+        .run()?;
     for folder in ["bin", "pkg/tool"] {
-        Run::new("chmod").args(["-R", "a+x"]).arg(toolchain().join(folder)).run()?;
+        Run::new("chmod")
+            .args(["-R", "a+x"])
+            .arg(toolchain().join(folder))
+            .run()?;
     }
     fs::remove_file(&archive).map_err(Error::file("remove", &archive))?;
     step.done();
@@ -63,18 +86,25 @@ pub(super) fn provide(progress: &Progress) -> Result<(), Error> {
 }
 
 fn toolchain() -> PathBuf {
-    paths::root().join(format!("target/go/golang.org/toolchain@v0.0.1-go{VERSION}.linux-amd64"))
+    paths::root().join(format!(
+        "target/go/golang.org/toolchain@v0.0.1-go{VERSION}.linux-amd64"
+    ))
 }
 
 /// The first proxy of `GOPROXY` that is one.
 fn proxy() -> String {
     let list = env::var("GOPROXY").unwrap_or_default();
-    list.split([',', '|']).find(|entry| entry.starts_with("http")).unwrap_or(PROXY).trim_end_matches('/').to_owned()
+    list.split([',', '|'])
+        .find(|entry| entry.starts_with("http"))
+        .unwrap_or(PROXY)
+        .trim_end_matches('/')
+        .to_owned()
 }
 
 fn is_new_enough(program: &Path) -> bool {
     let run = Run::new(program).arg("version").env("GOTOOLCHAIN", "local");
-    run.output().is_ok_and(|output| parse(&String::from_utf8_lossy(&output.stdout)) >= Some(OLDEST))
+    run.output()
+        .is_ok_and(|output| parse(&String::from_utf8_lossy(&output.stdout)) >= Some(OLDEST))
 }
 
 /// Major and minor version in the output of `go version`.
