@@ -48,7 +48,7 @@ pub(crate) struct Look {
     waiting_blatant: u32,
     overdue: f64,
     overdue_sum: f64,
-    /// One bit a look, newest lowest: looked gray.
+    /// One bit a look that brought news, newest lowest: looked gray.
     hits: u32,
     /// Late answers of the latest looks, a ring.
     spell: [u16; SPELL],
@@ -197,23 +197,29 @@ pub(crate) fn close(track: &mut Track, yardstick: &Yardstick, baseline: &Baselin
         };
         let before = track.level.unwrap_or(mean);
         track.level = Some(before + weight * (mean - before));
-        look.stale = 0;
-    } else {
-        look.stale = look.stale.saturating_add(1);
     }
     look.at = (look.at + 1) % SPELL;
     let late = look.late;
     if let Some(slot) = look.spell.get_mut(look.at) {
         *slot = late;
     }
-    let gray = match (track.level, yardstick.peers) {
-        (Some(level), Some(peers)) if look.stale < 15 => {
-            let samples = track.known.max(n);
-            level > peers + yardstick.threshold(samples, baseline) && level > floor_excess(peers, config)
+    if n > 0.0 {
+        look.stale = 0;
+        let gray = match (track.level, yardstick.peers) {
+            (Some(level), Some(peers)) => {
+                let samples = track.known.max(n);
+                level > peers + yardstick.threshold(samples, baseline) && level > floor_excess(peers, config)
+            }
+            _ => false,
+        };
+        look.hits = look.hits << 1 | u32::from(gray);
+    } else {
+        // A look without news finds nothing, and after 3 s of them what was found is old.
+        look.stale = look.stale.saturating_add(1);
+        if usize::try_from(look.stale).is_ok_and(|stale| stale >= SPELL) {
+            look.hits = 0;
         }
-        _ => false,
-    };
-    look.hits = look.hits << 1 | u32::from(gray);
+    }
     look.n = 0.0;
     look.sum = 0.0;
     look.late = 0;

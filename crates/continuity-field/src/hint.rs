@@ -76,6 +76,16 @@ pub struct HintState {
     pub(crate) value: u32,
 }
 
+impl HintState {
+    /// The state after a restart: the last value that was published, so that a lower wish has to hold anew.
+    pub fn resume(value: u32) -> Self {
+        Self {
+            value,
+            ..Self::default()
+        }
+    }
+}
+
 /// Why the hint is what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HintReason {
