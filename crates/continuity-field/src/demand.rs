@@ -10,9 +10,11 @@ use crate::{BackendSample, NodeDemand, Samples};
 
 /// Memory of the published rates, s.
 const MEMORY: f64 = 5.0;
-/// Memories whose difference is the trend, s.
+/// Memory of the offered rate that is published, s: a step must be seen at once.
 const FAST: f64 = 2.0;
-const SLOW: f64 = 8.0;
+/// The rate's mean over `MEMORY` less the one over this, s, is the trend: short enough for a ramp of a minute, long
+/// enough that 500 a second of Poisson arrivals look flat within 0.6/s².
+const SLOW: f64 = 15.0;
 /// Memory of the quantiles and of the error share, s.
 const WINDOW: f64 = 10.0;
 /// Answers before a p99 is said.
@@ -145,8 +147,8 @@ impl Demand {
             .filter(|(track, _)| track.in_use())
             .map(|(_, sample)| crate::share::capacity(sample))
             .sum();
-        let trend = (self.fast.value - self.slow.value) / (SLOW - FAST);
-        let young = self.slow.age < 2.0 * SLOW;
+        let trend = (self.offered.value - self.slow.value) / (SLOW - MEMORY);
+        let young = self.slow.age < SLOW;
         NodeDemand {
             offered_milli_per_second: to_u64(1e3 * self.fast.value),
             shed_milli_per_second: 0,

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::Nanos;
+use crate::number::{to_u32, to_u64};
 
 /// One node's figures of one set. All of them are moving means over about 5 s unless said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,7 +52,7 @@ pub struct HintConfig {
     pub tolerance_permille: u32,
     /// Time from a raised hint to a serving replica; how far the trend is carried forward.
     pub lead: Nanos,
-    /// What a request is taken to need while nothing was learned, and the objective.
+    /// The policy's objective; beyond it the hint asks for more than the load alone would.
     pub latency_p99: Option<Nanos>,
 }
 
@@ -70,20 +71,19 @@ impl Default for HintConfig {
 }
 
 /// What the hint remembers between calls; one per set, in the operator.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct HintState {
     /// The last value.
-    pub(crate) value: u32,
-}
-
-impl HintState {
-    /// The state after a restart: the last value that was published, so that a lower wish has to hold anew.
-    pub fn resume(value: u32) -> Self {
-        Self {
-            value,
-            ..Self::default()
-        }
-    }
+    value: u32,
+    /// When it was computed last, and first.
+    last: Option<Nanos>,
+    first: Option<Nanos>,
+    /// Connections a second that one replica has carried calmly for a while.
+    familiar: f64,
+    /// Connections a second that one replica answered while its queue grew.
+    knee: Option<f64>,
+    /// Since when less would do, and the largest wish since.
+    lower: Option<(Nanos, u32)>,
 }
 
 /// Why the hint is what it is.
@@ -112,8 +112,14 @@ pub enum HintReason {
         /// The wish.
         wish: u32,
     },
-    /// Errors or a shared dependency limit the service: pods would not help.
-    DependencyLimited,
+    /// Slow or failing at a load that was carried calmly before: errors or a shared dependency limit the service, and
+    /// more replicas would not help.
+    DependencyLimited {
+        /// Turnaround beside the calm level, thousandths.
+        inflation_milli: u32,
+        /// Failed requests, permille.
+        error_permille: u32,
+    },
     /// The policy's least.
     AtLeast {
         /// The wish.
@@ -149,9 +155,18 @@ impl fmt::Display for HintReason {
             Self::WithinTolerance { wish } => {
                 write!(f, "{wish} would do, within tolerance of the present count")
             }
-            Self::DependencyLimited => {
-                f.write_str("errors or a shared dependency limit the service: more replicas would not help")
-            }
+            Self::DependencyLimited {
+                inflation_milli,
+                error_permille,
+            } => write!(
+                f,
+                "answers take {}.{} × their calm time and {}.{} % fail at a load that was carried before: \
+                 a shared dependency limits the service, more replicas would not help",
+                inflation_milli / 1_000,
+                inflation_milli % 1_000 / 100,
+                error_permille / 10,
+                error_permille % 10
+            ),
             Self::AtLeast { wish } => write!(f, "{wish} would do; minReplicas holds"),
             Self::AtMost { wish } => write!(f, "{wish} would be needed; maxReplicas holds"),
         }
@@ -169,7 +184,74 @@ pub struct Hint {
     pub replica_milli_per_second: u64,
 }
 
-/// Sums the nodes and gives the wanted replicas. `nodes` are the fresh reports; `ready` is the present number of ready replicas.
+/// Time before anything learned counts.
+const YOUNG: Nanos = Nanos::from_secs(10);
+/// Load that was carried calmly becomes familiar in this time; a ramp that doubles in a minute stays 35 % ahead of it.
+const FAMILIAR_UP: f64 = 30.0;
+/// And is forgotten in a day.
+const FAMILIAR_DOWN: f64 = 86_400.0;
+/// A replica is trusted with this much more than it has shown.
+const STRETCH: f64 = 1.25;
+/// Part of the knee that counts as healthy.
+const BELOW_KNEE: f64 = 0.85;
+/// Inflation (turnaround beside calm) that is still calm; that means queues; that means trouble whatever the load.
+const CALM: f64 = 1.25;
+const QUEUES: f64 = 1.6;
+const TROUBLE: f64 = 1.8;
+/// Failed share that is trouble, and that is still calm.
+const FAILING: f64 = 0.2;
+const CALM_ERROR: f64 = 0.05;
+/// The forecast goes at most this far beyond the load.
+const FORECAST: f64 = 1.5;
+
+/// All nodes as one.
+struct Sum {
+    /// Connections a second: offered, answered; and the growth of the offered ones.
+    offered: f64,
+    answered: f64,
+    trend: f64,
+    /// Means weighed by what a node offers.
+    inflation: f64,
+    error: f64,
+    p99: f64,
+    carrying: f64,
+    in_service: f64,
+}
+
+fn sum(nodes: &[NodeDemand]) -> Sum {
+    let total = |of: fn(&NodeDemand) -> f64| nodes.iter().map(of).sum::<f64>();
+    let offered = total(|node| node.offered_milli_per_second as f64);
+    let weighed = |of: fn(&NodeDemand) -> f64| {
+        let whole = nodes
+            .iter()
+            .map(|node| of(node) * node.offered_milli_per_second as f64)
+            .sum::<f64>();
+        if offered > 0.0 { whole / offered } else { 0.0 }
+    };
+    Sum {
+        offered: offered / 1e3,
+        answered: total(|node| node.answered_milli_per_second as f64) / 1e3,
+        trend: total(|node| node.trend_milli_per_second2 as f64) / 1e3,
+        inflation: weighed(|node| match (node.turnaround_micros, node.calm_micros) {
+            (0, _) | (_, 0) => 1.0,
+            (now, calm) => now as f64 / calm as f64,
+        }),
+        error: weighed(|node| f64::from(node.error_permille) / 1e3),
+        p99: nodes
+            .iter()
+            .map(|node| node.p99_micros as f64)
+            .fold(0.0, f64::max),
+        carrying: weighed(|node| f64::from(node.carrying_milli) / 1e3),
+        in_service: weighed(|node| f64::from(node.in_service)),
+    }
+}
+
+/// Sums the nodes and gives the wanted replicas.
+///
+/// `nodes` are the fresh reports, `ready` the present number of ready replicas, `now` any steady clock. Call it every
+/// second or two. Three sentences of method: what a replica has carried calmly is *familiar* and counts as its capacity,
+/// stretched by a quarter before more are asked for; where queues were seen to grow the knee bounds it; less than the
+/// familiar load is the only ground to ask for fewer, and only after it held for `scale_down_hold`.
 pub fn hint(
     nodes: &[NodeDemand],
     ready: u32,
@@ -177,15 +259,171 @@ pub fn hint(
     state: &mut HintState,
     now: Nanos,
 ) -> Hint {
-    let _ = (now, nodes);
+    let dt = state
+        .last
+        .map_or(0.0, |last| now.since(last).as_secs_f64().min(10.0));
+    state.last = Some(now);
     if state.value == 0 {
-        state.value = ready;
+        state.value = ready.max(1);
     }
+    let sum = sum(nodes);
+    if nodes.is_empty() || ready == 0 {
+        return finish(state.value, HintReason::Silent, config, state);
+    }
+    let first = *state.first.get_or_insert(now);
+    if sum.offered <= 0.0 && state.familiar <= 0.0 {
+        return finish(state.value, HintReason::NotLearned, config, state);
+    }
+    let replicas = if sum.carrying > 0.0 {
+        sum.carrying
+    } else {
+        f64::from(ready)
+    };
+    learn(state, &sum, replicas, dt);
+    if now.since(first) < YOUNG || state.familiar <= 0.0 {
+        return finish(state.value.max(ready), HintReason::NotLearned, config, state);
+    }
+    decide(&sum, replicas, ready, config, state, now)
+}
+
+/// Moves what is known of one replica.
+fn learn(state: &mut HintState, sum: &Sum, replicas: f64, dt: f64) {
+    let each = sum.offered / replicas;
+    let calm = sum.inflation <= CALM && sum.error < CALM_ERROR;
+    if state.familiar <= 0.0 {
+        state.familiar = each;
+    } else if each > state.familiar {
+        if calm {
+            state.familiar += (each - state.familiar) * (dt / FAMILIAR_UP).min(1.0);
+        }
+    } else {
+        state.familiar -= (state.familiar - each) * (dt / FAMILIAR_DOWN).min(1.0);
+    }
+    let answered = sum.answered / replicas;
+    if sum.inflation > QUEUES && sum.error < FAILING && each >= 0.9 * state.familiar {
+        let knee = state.knee.unwrap_or(answered);
+        state.knee = Some(knee + (answered - knee) * (dt / 5.0).min(1.0));
+    } else if calm && state.knee.is_some_and(|knee| each > knee) {
+        state.knee = None;
+    }
+}
+
+fn decide(
+    sum: &Sum,
+    replicas: f64,
+    ready: u32,
+    config: &HintConfig,
+    state: &mut HintState,
+    now: Nanos,
+) -> Hint {
+    let each = sum.offered / replicas;
+    let knee = state.knee.map_or(f64::INFINITY, |knee| {
+        (BELOW_KNEE * knee).max(0.8 * state.familiar)
+    });
+    let proven = state.familiar.min(knee);
+    let mut stretched = (STRETCH * state.familiar).min(knee);
+    // Poisson noise of a mean over 2 s, and of the trend.
+    let noise = libm::sqrt(sum.offered) / 2.0;
+    let sure = (sum.offered - 2.0 * noise).max(0.0);
+    let known_load = sure / replicas <= 0.95 * state.familiar.max(1e-9);
+    if known_load && (sum.inflation > TROUBLE || sum.error > FAILING) {
+        state.lower = None;
+        let reason = HintReason::DependencyLimited {
+            inflation_milli: to_u32(1e3 * sum.inflation),
+            error_permille: to_u32(1e3 * sum.error),
+        };
+        return finish(state.value, reason, config, state);
+    }
+    let objective = config
+        .latency_p99
+        .map_or(f64::INFINITY, |objective| objective.as_micros() as f64);
+    if sum.p99 > objective && each > 0.9 * state.familiar {
+        stretched = stretched.min(0.8 * each);
+    }
+    let growth = (sum.trend - noise / 8.0).max(0.0) * config.lead.as_secs_f64();
+    let forecast = (sure + growth).min(FORECAST * sum.offered);
+    let headroom = 1.0 + f64::from(config.headroom_permille.min(10_000)) / 1e3;
+    let away = (sum.in_service - replicas).max(0.0);
+    let need = |load: f64, each: f64| load * headroom / each.max(1e-9) + away;
+    let up = need(forecast, stretched);
+    // Less is judged by the mean without its noise cut, and by what is proven without a stretch.
+    let down = need(sum.offered.max(forecast), proven);
+    let load = HintReason::Load {
+        offered_milli_per_second: to_u64(1e3 * sum.offered),
+        replica_milli_per_second: to_u64(1e3 * stretched),
+    };
+    let up = ceil(up);
+    if up > state.value {
+        state.lower = None;
+        state.value = beyond_tolerance(up, ready, config);
+        return finish(state.value, load, config, state);
+    }
+    lower(ceil(down).max(up), load, config, state, now)
+}
+
+/// A wish that the HPA would ignore as too close to the present count is raised until it acts.
+fn beyond_tolerance(wish: u32, ready: u32, config: &HintConfig) -> u32 {
+    let edge = f64::from(ready) * (1.0 + f64::from(config.tolerance_permille.min(1_000)) / 1e3);
+    if wish > ready {
+        wish.max(to_u32(libm::floor(edge)) + 1)
+    } else {
+        wish
+    }
+}
+
+/// Falls only when less has done for the whole hold, to the most that was wished meanwhile.
+fn lower(wish: u32, load: HintReason, config: &HintConfig, state: &mut HintState, now: Nanos) -> Hint {
+    let edge = f64::from(state.value) * (1.0 - f64::from(config.tolerance_permille.min(1_000)) / 1e3);
+    if wish >= state.value {
+        state.lower = None;
+        return finish(state.value, load, config, state);
+    }
+    if f64::from(wish) >= edge {
+        state.lower = None;
+        return finish(state.value, HintReason::WithinTolerance { wish }, config, state);
+    }
+    let (since, most) = state.lower.unwrap_or((now, wish));
+    let most = most.max(wish);
+    let held = now.since(since);
+    if held < config.scale_down_hold {
+        state.lower = Some((since, most));
+        let remaining = Nanos(config.scale_down_hold.0 - held.0);
+        return finish(
+            state.value,
+            HintReason::HoldingDown {
+                wish: most,
+                remaining,
+            },
+            config,
+            state,
+        );
+    }
+    state.lower = None;
+    state.value = most;
+    finish(most, load, config, state)
+}
+
+fn ceil(value: f64) -> u32 {
+    // A hair above an integer is that integer: 5.0000001 replicas are 5.
+    to_u32(libm::ceil(value - 1e-6))
+}
+
+/// Clamps to the policy and says so when it bites.
+fn finish(value: u32, reason: HintReason, config: &HintConfig, state: &HintState) -> Hint {
+    let least = config.min_replicas.max(1);
+    let most = config.max_replicas.max(least);
+    let replica_milli_per_second =
+        to_u64(1e3 * state.knee.map_or(state.familiar, |knee| knee.max(state.familiar)));
+    let (replicas, reason) = if value < least {
+        (least, HintReason::AtLeast { wish: value })
+    } else if value > most {
+        (most, HintReason::AtMost { wish: value })
+    } else {
+        (value, reason)
+    };
     Hint {
-        replicas: state
-            .value
-            .clamp(config.min_replicas.max(1), config.max_replicas.max(1)),
-        reason: HintReason::NotLearned,
-        replica_milli_per_second: 0,
+        replicas,
+        reason,
+        replica_milli_per_second,
     }
 }

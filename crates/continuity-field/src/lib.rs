@@ -42,7 +42,7 @@ pub use config::{
     SlewConfig, Topology, WorkloadProfile,
 };
 pub use error::{ErrorCategory, InputError, RestoreError};
-pub use hint::{Hint, HintConfig, HintReason, HintState, NodeDemand};
+pub use hint::{Hint, HintConfig, HintReason, HintState, NodeDemand, hint};
 pub use outcome::{
     BackendChoice, BackendState, BackendView, ChoiceWords, Drip, Isolation, Limit, OFF, Outcome, SLOTS,
 };

@@ -8,6 +8,7 @@
 )]
 
 mod plant;
+mod surge;
 
 use continuity_field::Reason;
 use plant::{Fault, Figures, Plant, SECOND, figures};
