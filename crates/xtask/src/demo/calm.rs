@@ -1,0 +1,160 @@
+//! Nothing broken: what Continuity costs, in paired blocks.
+//!
+//! Blocks follow one another in one run of the load; in each block both systems are measured at the same time with the
+//! same requests. The ratio of a block is free of whatever the machine did meanwhile, and its spread over blocks gives
+//! the bound.
+
+use std::thread;
+use std::time::Duration;
+
+use continuity_traffic::clock;
+use serde::{Deserialize, Serialize};
+
+use super::agent::Meter;
+use super::engine;
+use super::fault::Beside;
+use super::goal::Check;
+use super::latency::Summary;
+use super::paired::Ratio;
+use super::workload::Load;
+use crate::Error;
+use crate::cluster::Cluster;
+use crate::progress::Step;
+
+/// Length of a block: 4,000 attempts a system, so 40 beyond the 99th percentile.
+const BLOCK: Duration = Duration::from_secs(8);
+/// Until connections are spread and the law has its baseline.
+const WARM_UP: Duration = Duration::from_secs(4);
+
+/// Healthy blocks of both systems.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(super) struct Calm {
+    /// What the Service's policy was.
+    pub(super) policy: String,
+    /// (Continuity's Service, its twin), one pair a block.
+    pub(super) blocks: Vec<(Summary, Summary)>,
+    /// Largest resident memory of an agent, MB.
+    pub(super) agent_mb: Option<f64>,
+    /// Largest CPU time of an agent, percent of a core.
+    pub(super) agent_cpu: Option<f64>,
+}
+
+impl Calm {
+    /// Measures so many blocks.
+    pub(super) fn measure(
+        cluster: &Cluster,
+        policy: &str,
+        blocks: u32,
+        seed: u64,
+        step: &Step,
+    ) -> Result<Self, Error> {
+        let mut load = Load::start(cluster, seed, &engine::wanted(cluster, Beside::Nothing)?)?;
+        thread::sleep(WARM_UP);
+        let meter = Meter::start();
+        let start_ns = clock::now_ns();
+        for number in 1..=blocks {
+            step.waiting(format!("block {number} of {blocks}"));
+            thread::sleep(BLOCK);
+            load.fetch()?;
+        }
+        let cost = meter.stop();
+        load.stop()?;
+        let block_ns = u64::try_from(BLOCK.as_nanos()).unwrap_or(u64::MAX);
+        let pair = |number: u32| {
+            let from = start_ns + u64::from(number) * block_ns;
+            let of = |stream| Summary::of(&load.log.window(stream, from, from + block_ns));
+            (of(0), of(1))
+        };
+        Ok(Self {
+            policy: policy.to_owned(),
+            blocks: (0..blocks).map(pair).collect(),
+            agent_mb: cost.map(|cost| cost.resident_mb),
+            agent_cpu: cost.map(|cost| cost.cpu_percent),
+        })
+    }
+
+    /// The paired ratio of a figure.
+    pub(super) fn ratio(&self, figure: fn(&Summary) -> f64) -> Option<Ratio> {
+        Ratio::of(
+            &self
+                .blocks
+                .iter()
+                .map(|(ours, theirs)| (figure(ours), figure(theirs)))
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    /// The goals for Enforce with nothing broken.
+    pub(super) fn judge(&self) -> Vec<Check> {
+        let most = |name, figure: fn(&Summary) -> f64, bound: f64| {
+            let ratio = self.ratio(figure);
+            let text = |r: Ratio| {
+                format!(
+                    "{:.3} ×, upper bound {:.3} × over {} blocks",
+                    r.mean, r.upper, r.blocks
+                )
+            };
+            let held = ratio.is_some_and(|r| r.upper <= bound && r.blocks >= 10);
+            let measured = ratio.map_or_else(|| "not seen".to_owned(), text);
+            Check::that(
+                "none",
+                name,
+                held,
+                measured,
+                &format!("upper 95 % bound ≤ {bound} ×, ≥ 10 blocks"),
+            )
+        };
+        let connect = self.ratio(|s| s.connect_p50_us);
+        let slower = connect.map(|r| r.mean);
+        let failed: usize = self.blocks.iter().map(|(ours, _)| ours.failed).sum();
+        vec![
+            most("p50 / kube-proxy's", |s| s.p50_ms, 1.03),
+            most("p99 / kube-proxy's", |s| s.p99_ms, 1.10),
+            Check::at_most("none", "connection set-up p50 / kube-proxy's", slower, 1.0, " ×"),
+            Check::at_most(
+                "none",
+                "failed attempts",
+                Some(super::latency::fraction(failed)),
+                0.0,
+                "",
+            ),
+            Check::at_most("none", "agent resident memory", self.agent_mb, 50.0, " MB"),
+            Check::at_most("none", "agent CPU time", self.agent_cpu, 2.0, " % of a core"),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calm(ours: f64, blocks: usize) -> Calm {
+        let summary = |f: f64| Summary {
+            attempts: 4000,
+            p50_ms: 27.0 * f,
+            p99_ms: 90.0 * f,
+            connect_p50_us: 80.0 * f,
+            ..Summary::default()
+        };
+        let (agent_mb, agent_cpu) = (Some(20.0), Some(0.5));
+        Calm {
+            policy: "Enforce".into(),
+            blocks: vec![(summary(ours), summary(1.0)); blocks],
+            agent_mb,
+            agent_cpu,
+        }
+    }
+
+    #[test]
+    fn a_cost_within_its_bounds_holds() {
+        assert!(calm(0.99, 12).judge().iter().all(|check| check.passed));
+    }
+
+    #[test]
+    fn too_slow_or_too_few_blocks_falls_short() {
+        let short = |calm: &Calm| calm.judge().iter().filter(|check| !check.passed).count();
+        assert_eq!(short(&calm(1.05, 12)), 2);
+        assert_eq!(short(&calm(0.99, 9)), 2);
+        assert_eq!(short(&Calm::default()), 5);
+    }
+}

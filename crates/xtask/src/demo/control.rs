@@ -1,0 +1,148 @@
+//! Faults of agents and control plane: killing, keeping away, rolling, stopping, and reading what was left.
+
+use std::time::Duration;
+
+use continuity_traffic::clock;
+use nix::sys::signal::Signal;
+
+use super::install::NAMESPACE;
+use super::kernel::Maps;
+use super::workload::PAIR;
+use super::{agent, share, status};
+use crate::Error;
+use crate::cluster::{Cluster, Node};
+
+/// How long the nodes are alone before the gray fault begins.
+pub(super) const ALONE: Duration = Duration::from_secs(5);
+/// How long status may take to catch up before it is given up.
+const CATCH_UP: Duration = Duration::from_secs(30);
+/// How long a roll-out of the agents may take.
+const ROLL_OUT: Duration = Duration::from_secs(120);
+
+/// What the kernel holds before a loss of agents.
+pub(super) struct Before {
+    /// Connects counted, over all nodes and sets.
+    pub(super) connects: u64,
+    /// Every pin with its inode, over all nodes.
+    pub(super) pins: Vec<String>,
+}
+
+impl Before {
+    /// Looks at every node.
+    pub(super) fn look(cluster: &Cluster) -> Result<Self, Error> {
+        let (mut connects, mut pins) = (0, Vec::new());
+        for node in cluster.nodes() {
+            connects += Maps::of(cluster, node)?.connects();
+            pins.extend(
+                agent::pins(cluster, node)?
+                    .into_iter()
+                    .map(|pin| format!("{} {pin}", node.name())),
+            );
+        }
+        Ok(Self { connects, pins })
+    }
+}
+
+/// SIGKILL to the agents of all nodes, or of one; returns the time. No agent to kill is an error: the fault would be none.
+pub(super) fn kill_agents(node: Option<&str>) -> Result<u64, Error> {
+    let processes = agent::processes("continuity-agent");
+    let wanted: Vec<_> = processes
+        .iter()
+        .filter(|p| node.is_none_or(|node| p.node == node))
+        .collect();
+    if wanted.is_empty() {
+        return Err(Error::Unknown {
+            kind: "agent on node",
+            name: node.unwrap_or("any").to_owned(),
+            known: processes
+                .iter()
+                .map(|p| p.node.clone())
+                .collect::<Vec<_>>()
+                .join(", "),
+        });
+    }
+    for process in wanted {
+        process.signal(Signal::SIGKILL)?;
+    }
+    Ok(clock::now_ns())
+}
+
+/// Age of the heartbeat, s, when the kernel of a node went into `state`, which it is in now; `None` if it is in another.
+/// The heart beat last up to one tick (0.15 s) before the kill at `killed_ns`.
+pub(super) fn failsafe_age(
+    cluster: &Cluster,
+    node: Node,
+    state: &str,
+    killed_ns: u64,
+) -> Result<Option<f64>, Error> {
+    let maps = Maps::of(cluster, node)?;
+    let mut sets = maps.sets_of(PAIR[0], "http").filter(|set| set.failsafe == state);
+    Ok(sets
+        .next()
+        .and_then(|set| set.failsafe_since_ns.checked_sub(killed_ns))
+        .map(share::seconds))
+}
+
+/// Rolls the agents to an image, node by node.
+pub(super) fn roll_agents(cluster: &Cluster, image: &str) -> Result<(), Error> {
+    let container = format!("agent={image}");
+    cluster.kubectl([
+        "set",
+        "image",
+        "daemonset/continuity-agent",
+        &container,
+        "-n",
+        NAMESPACE,
+    ])?;
+    let timeout = format!("--timeout={}s", ROLL_OUT.as_secs());
+    cluster
+        .kubectl([
+            "rollout",
+            "status",
+            "daemonset/continuity-agent",
+            "-n",
+            NAMESPACE,
+            &timeout,
+        ])
+        .map(drop)
+}
+
+/// Stops API server, controllers and scheduler, and every operator.
+///
+/// The operators' processes are stopped, not ended: kubelet, which lives on, would start new ones.
+pub(super) fn stop(cluster: &Cluster) -> Result<(), Error> {
+    cluster.stop_control_plane()?;
+    agent::processes("continuity-operator")
+        .iter()
+        .try_for_each(|process| process.signal(Signal::SIGSTOP))
+}
+
+/// Starts them again.
+pub(super) fn start(cluster: &Cluster) -> Result<(), Error> {
+    for process in agent::processes("continuity-operator") {
+        process.signal(Signal::SIGCONT)?;
+    }
+    cluster.start_control_plane()
+}
+
+/// Waits until the set's status lists these pods as isolated.
+pub(super) fn status_names(cluster: &Cluster, victims: &[String]) -> Result<(), Error> {
+    let all_named = || {
+        let set = status::set(cluster, PAIR[0], "http").map_err(|error| error.to_string())?;
+        let set = set.ok_or("no EquivalenceSet")?;
+        let missing: Vec<_> = victims
+            .iter()
+            .filter(|pod| !status::isolates(&set, pod))
+            .collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("status does not name {missing:?}"))
+        }
+    };
+    match cluster.wait("status to name the sick backend", CATCH_UP, all_named) {
+        // Too late is a goal that fell short, which the figure says; the demo goes on.
+        Err(Error::Timeout { .. }) => Ok(()),
+        other => other,
+    }
+}
