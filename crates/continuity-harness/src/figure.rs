@@ -190,6 +190,52 @@ impl Shares {
     }
 }
 
+/// The course of a run, second by second.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Series {
+    /// 99th percentile of the attempts that left in that second, ms.
+    pub p99: Vec<f64>,
+    /// Share of the sick backends, percent; of the busiest backend if nobody is sick by name.
+    pub share: Vec<f64>,
+}
+
+/// Takes the course of a run.
+#[must_use]
+pub fn series(scenario: &Scenario, recording: &Recording) -> Series {
+    let seconds = usize::try_from(scenario.duration_millis.div_ceil(1_000)).unwrap_or(0);
+    let backends = usize::try_from(scenario.backends.count).unwrap_or(0);
+    let sick = sick(scenario);
+    let mut times = vec![Vec::new(); seconds];
+    let mut counts = vec![vec![0_u32; backends]; seconds];
+    for attempt in &recording.attempts {
+        let second = usize::try_from(attempt.sent / SECOND).unwrap_or(usize::MAX);
+        if let (Some(times), Some(counts)) = (times.get_mut(second), counts.get_mut(second)) {
+            times.push(attempt.micros);
+            if let Some(count) = counts.get_mut(usize::try_from(attempt.backend).unwrap_or(usize::MAX)) {
+                *count += 1;
+            }
+        }
+    }
+    let p99 = times.iter_mut().map(|times| {
+        times.sort_unstable();
+        quantile(times, 0.99)
+    });
+    let share = |counts: &Vec<u32>| {
+        let of = if sick.is_empty() {
+            counts.iter().copied().max().unwrap_or(0)
+        } else {
+            sick.iter()
+                .filter_map(|&b| counts.get(usize::try_from(b).unwrap_or(0)))
+                .sum()
+        };
+        100.0 * f64::from(of) / f64::from(counts.iter().sum::<u32>().max(1))
+    };
+    Series {
+        p99: p99.collect(),
+        share: counts.iter().map(share).collect(),
+    }
+}
+
 /// Mean over backends of variance / mean of the picks in each 100 ms of the run after the warm-up.
 fn dispersion(scenario: &Scenario, recording: &Recording) -> f64 {
     const BIN: u64 = 100 * MILLI;

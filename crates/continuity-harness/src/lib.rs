@@ -6,8 +6,10 @@
 //! Invariant: the same scenario, seed and row give the same bytes on every machine.
 
 pub mod choice;
+pub mod experiment;
 pub mod figure;
 pub mod law;
+pub mod output;
 pub mod peer;
 pub mod plant;
 pub mod policy;

@@ -134,7 +134,7 @@ impl Backend {
         let minutes = seconds(now.saturating_sub(self.forgiven)) / 60.0;
         let forgive = u32::try_from(nanos(minutes / 1e9)).unwrap_or(u32::MAX);
         self.level = self.level.saturating_sub(forgive);
-        let hold = 2 * SECOND << self.level.min(7);
+        let hold = (2 * SECOND) << self.level.min(7);
         let phase = (hash(salt, now) >> 11) as f64 / (1_u64 << 53) as f64;
         self.isolated = Some(Isolated {
             since: now,

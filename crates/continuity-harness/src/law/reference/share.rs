@@ -3,6 +3,9 @@
 use crate::choice::{NONE, SLOTS};
 use crate::span::nanos;
 
+/// Slots to give away.
+const WHOLE: u32 = 64;
+
 /// Slots of each weight; they sum to 64 unless every weight is 0.
 pub(super) fn apportion(weights: &[f64], seed: u64) -> Vec<u32> {
     let total: f64 = weights.iter().sum();
@@ -26,8 +29,8 @@ pub(super) fn apportion(weights: &[f64], seed: u64) -> Vec<u32> {
         .collect();
     let rotate = usize::try_from(seed % weights.len() as u64).unwrap_or(0);
     let sum = |counts: &[u32]| counts.iter().sum::<u32>();
-    while sum(&counts) != SLOTS as u32 {
-        let grow = sum(&counts) < SLOTS as u32;
+    while sum(&counts) != WHOLE {
+        let grow = sum(&counts) < WHOLE;
         let need = |index: usize| {
             let gap = exact.get(index).unwrap_or(&0.0) - f64::from(*counts.get(index).unwrap_or(&0));
             if grow { gap } else { -gap }
