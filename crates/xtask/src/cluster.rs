@@ -38,7 +38,7 @@ pub use layout::{CONTROL, Node};
 use crate::image::Image;
 use crate::process::Run;
 use crate::progress::Progress;
-use crate::{Error, paths};
+use crate::{Error, interrupt, paths};
 
 /// How often a condition is looked at while it is waited for.
 const POLL: Duration = Duration::from_millis(250);
@@ -122,6 +122,14 @@ impl Cluster {
         in_netns(netns, || TcpStream::connect_timeout(&address, patience))?
     }
 
+    /// A program to be run in the control plane's network namespace, with `KUBECONFIG` set to the administrator's.
+    pub fn on_control<S: AsRef<OsStr>>(&self, program: impl IntoIterator<Item = S>) -> Run {
+        control::enter()
+            .env("KUBECONFIG", layout::admin_kubeconfig())
+            .arg("--")
+            .args(program)
+    }
+
     /// A program to be run in all namespaces of a node, as its root (`ctr`, `nft`, `kill`, …).
     pub fn on_node<S: AsRef<OsStr>>(
         &self,
@@ -179,6 +187,7 @@ fn wait_for<T>(
 ) -> Result<T, Error> {
     let begun = Instant::now();
     loop {
+        interrupt::settle();
         match condition() {
             Ok(value) => return Ok(value),
             Err(last) if begun.elapsed() > patience => {

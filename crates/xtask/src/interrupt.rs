@@ -7,7 +7,7 @@
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread;
+use std::thread::{self, ThreadId};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -28,6 +28,7 @@ static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
     children: Vec::new(),
     actions: Vec::new(),
 });
+static CLEANER: OnceLock<ThreadId> = OnceLock::new();
 static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// Keeps a child or a clean-up registered while it lives.
@@ -48,9 +49,10 @@ pub fn on_interrupt(action: impl FnOnce() + Send + 'static) -> Guard {
     register(|registry, id| registry.actions.push((id, Box::new(action))))
 }
 
-/// Call before the program ends: if an interrupt is being handled, its clean-up ends the program instead.
+/// Call before anything is made and before the program ends: while an interrupt is being handled, nobody but its
+/// clean-up goes on, and that ends the program.
 pub fn settle() {
-    while interrupted() {
+    while interrupted() && CLEANER.get() != Some(&thread::current().id()) {
         thread::park();
     }
 }
@@ -92,6 +94,7 @@ fn listen() -> Arc<AtomicBool> {
 }
 
 fn clean_up(signal: i32) {
+    CLEANER.get_or_init(|| thread::current().id());
     eprintln!("\ninterrupted: cleaning up");
     let (children, mut actions) = {
         let mut registry = lock();

@@ -146,6 +146,7 @@ impl Run {
     }
 
     fn spawn_child(&mut self) -> Result<Child, Error> {
+        interrupt::settle();
         let line = self.line();
         self.command.spawn().map_err(|source| Error::Spawn {
             program: line,

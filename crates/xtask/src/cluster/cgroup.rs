@@ -194,12 +194,22 @@ pub fn kill(path: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes the cluster's folders from every hierarchy; nothing may live there any more.
-pub fn remove_all() -> Result<(), Error> {
-    for hierarchy in hierarchies()? {
-        remove(&hierarchy.mount.join(CGROUP))?;
+/// Ends every process of the cluster and removes its folders from every hierarchy.
+///
+/// A process that was just being started may join after the kill, hence both in a loop; a v1 cgroup stays busy for
+/// a moment after its last process is gone.
+pub fn end() -> Result<(), Error> {
+    let begun = Instant::now();
+    loop {
+        kill("")?;
+        match hierarchies()?
+            .iter()
+            .try_for_each(|hierarchy| remove(&hierarchy.mount.join(CGROUP)))
+        {
+            Err(_) if begun.elapsed() < EXIT_PATIENCE => thread::sleep(Duration::from_millis(20)),
+            result => return result,
+        }
     }
-    Ok(())
 }
 
 /// Cgroups of the cluster that exist, for the check that none is left.
@@ -219,15 +229,9 @@ fn remove(dir: &Path) -> Result<(), Error> {
             remove(&entry.path())?;
         }
     }
-    // A v1 cgroup stays busy for a moment after its last process is gone.
-    let begun = Instant::now();
-    loop {
-        match fs::remove_dir(dir) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) if begun.elapsed() > EXIT_PATIENCE => return Err(Error::file("remove", dir)(error)),
-            Err(_) => thread::sleep(Duration::from_millis(20)),
-        }
+    match fs::remove_dir(dir) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::file("remove", dir)(error)),
+        _ => Ok(()),
     }
 }
 

@@ -138,7 +138,7 @@ pub(super) fn kubectl() -> Run {
         .arg(layout::admin_kubeconfig())
 }
 
-fn enter() -> Run {
+pub(super) fn enter() -> Run {
     Run::new("/proc/self/exe")
         .args(["enter", "--netns"])
         .arg(layout::netns_path(CONTROL))

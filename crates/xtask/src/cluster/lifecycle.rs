@@ -40,7 +40,8 @@ pub(super) fn up(progress: &Progress) -> Result<(), Error> {
     });
     let result = bring_up(progress);
     drop(guard);
-    result
+    // Half a cluster is of no use to anybody; its logs are, and stay.
+    result.inspect_err(|_| drop(down(progress)))
 }
 
 /// Whether a finished cluster is there with all its processes.
@@ -112,6 +113,7 @@ fn prepare(step: &Step) -> Result<State, Error> {
     for dir in [layout::pki(), paths::cluster().join("log"), layout::bin()] {
         fs::create_dir_all(&dir).map_err(Error::file("create", &dir))?;
     }
+    clear_logs()?;
     let state = State::begin()?;
     state.save()?;
     certificate::write(&layout::pki())?;
@@ -166,15 +168,15 @@ fn count_ready(list: &Value) -> usize {
 
 /// Ends and removes everything the cluster made; nothing to do is no error.
 pub(super) fn down(progress: &Progress) -> Result<(), Error> {
+    interrupt::settle();
     let state = State::load().ok().flatten();
     if state.is_none() && cgroup::remaining()?.is_empty() && network::remaining().is_empty() {
         return clear_folder();
     }
     let step = progress.step("taking the cluster down");
     step.waiting("its processes to end");
-    cgroup::kill("")?;
-    step.waiting("cgroups, namespaces and files to go");
-    cgroup::remove_all()?;
+    cgroup::end()?;
+    step.waiting("namespaces and files to go");
     network::remove()?;
     if state.is_some_and(|state| state.netns_mount) {
         remove_netns_mount()?;
@@ -221,6 +223,17 @@ fn clear_folder() -> Result<(), Error> {
             fs::remove_file(&path)
         };
         removed.map_err(Error::file("remove", &path))?;
+    }
+    Ok(())
+}
+
+/// Logs of the cluster before; those of builds are kept, they say how the programs came to be.
+fn clear_logs() -> Result<(), Error> {
+    let dir = paths::cluster().join("log");
+    for entry in fs::read_dir(&dir).map_err(Error::file("read", &dir))?.flatten() {
+        if !entry.file_name().to_string_lossy().starts_with("build-") {
+            fs::remove_file(entry.path()).map_err(Error::file("remove", entry.path()))?;
+        }
     }
     Ok(())
 }

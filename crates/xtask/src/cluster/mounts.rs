@@ -19,6 +19,16 @@ pub(super) const HOME: &str = "/run/continuity";
 /// Folders that kubelet, containerd and the network plugins use by constant.
 const PRIVATE: [&str; 3] = ["/run", "/var/lib", "/var/log"];
 
+/// Settings of the whole machine that a kubelet sets to these values, and where it reads and writes them.
+const TUNABLES: [(&str, &str); 6] = [
+    ("vm/overcommit_memory", "1"),
+    ("vm/panic_on_oom", "0"),
+    ("kernel/panic", "10"),
+    ("kernel/panic_on_oops", "1"),
+    ("kernel/keys/root_maxkeys", "1000000"),
+    ("kernel/keys/root_maxbytes", "25000000"),
+];
+
 /// Makes the node's view.
 pub(super) fn furnish(name: &str, dir: &Path) -> Result<(), Error> {
     sethostname(name).map_err(Error::system("name the host", name))?;
@@ -28,6 +38,7 @@ pub(super) fn furnish(name: &str, dir: &Path) -> Result<(), Error> {
     settle_in(name, dir)?;
     let guarded = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     change("/proc", Some("proc"), "proc", guarded, "")?;
+    shield_machine()?;
     umount2("/sys", MntFlags::MNT_DETACH).map_err(Error::system("unmount", "/sys"))?;
     change("/sys", Some("sysfs"), "sysfs", guarded, "")?;
     change("/sys/fs/bpf", Some("bpf"), "bpf", guarded, "mode=700")?;
@@ -69,6 +80,27 @@ fn settle_in(name: &str, dir: &Path) -> Result<(), Error> {
             MsFlags::MS_BIND,
             "",
         )?;
+    }
+    Ok(())
+}
+
+/// Puts files in front of the machine's own settings: the kubelet finds what it wants and changes nothing.
+fn shield_machine() -> Result<(), Error> {
+    let shield = Path::new("/run/continuity-kernel");
+    fs::create_dir_all(shield).map_err(Error::file("create", shield))?;
+    for (key, value) in TUNABLES {
+        let file = shield.join(key.replace('/', "."));
+        fs::write(&file, format!("{value}\n")).map_err(Error::file("write", &file))?;
+        let at = Path::new("/proc/sys").join(key);
+        if at.exists() {
+            change(
+                &at.to_string_lossy(),
+                Some(&file.to_string_lossy()),
+                "",
+                MsFlags::MS_BIND,
+                "",
+            )?;
+        }
     }
     Ok(())
 }

@@ -268,6 +268,9 @@ fn containerd(node: Node, snapshotter: &str) -> String {
          disabled_plugins = ['io.containerd.nri.v1.nri', 'io.containerd.tracing.processor.v1.otlp']\n\
          [grpc]\n\
          address = '{SOCKET}'\n\
+         # The default is outside of what is private to the node.\n\
+         [plugins.'io.containerd.internal.v1.opt']\n\
+         path = '/var/lib/containerd/opt'\n\
          [plugins.'io.containerd.cri.v1.images']\n\
          snapshotter = '{snapshotter}'\n\
          [plugins.'io.containerd.cri.v1.images'.pinned_images]\n\
