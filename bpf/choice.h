@@ -171,32 +171,36 @@ CT_INLINE __u32 ct_exp(__u32 i)
 	return ct_decay[i & 127];
 }
 
+/* `by` if x < limit, else 0, without a branch: the verifier would follow both ways of each. */
+CT_INLINE __u32 ct_below(__u32 x, __u32 limit, __u32 by)
+{
+	__s64 gap = (__s64)x - (__s64)limit;
+
+	CT_OPAQUE(gap);
+	return (__u32)(gap >> 63) & by;
+}
+
 /* log2(x) in Q8 with a linear mantissa (error <= 0.086 octave); x = 0 counts as 1. */
 CT_INLINE __s32 ct_lg(__u32 x)
 {
-	__u32 e = 31;
+	__u32 e = 31, s;
 
-	x |= x == 0;
-	if (!(x & 0xffff0000u)) {
-		x <<= 16;
-		e -= 16;
-	}
-	if (!(x & 0xff000000u)) {
-		x <<= 8;
-		e -= 8;
-	}
-	if (!(x & 0xf0000000u)) {
-		x <<= 4;
-		e -= 4;
-	}
-	if (!(x & 0xc0000000u)) {
-		x <<= 2;
-		e -= 2;
-	}
-	if (!(x & 0x80000000u)) {
-		x <<= 1;
-		e -= 1;
-	}
+	x |= (x - 1) >> 31; /* 0 becomes 1; above 2^31 only the lowest bit may change, which is not looked at */
+	s = ct_below(x, 1u << 16, 16);
+	x <<= s;
+	e -= s;
+	s = ct_below(x, 1u << 24, 8);
+	x <<= s;
+	e -= s;
+	s = ct_below(x, 1u << 28, 4);
+	x <<= s;
+	e -= s;
+	s = ct_below(x, 1u << 30, 2);
+	x <<= s;
+	e -= s;
+	s = ct_below(x, 1u << 31, 1);
+	x <<= s;
+	e -= s;
 	return (__s32)((e << 8) + ((x >> 23) & 255));
 }
 

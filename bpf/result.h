@@ -24,6 +24,16 @@
 
 CT_HASH(endpoints, struct ct_key, struct ct_endpoint); /* addresses of local backends */
 
+/* The verifier wants constant offsets into the context; clang would merge the reads of two branches into one. */
+#define CT_READ(field)                                                    \
+	({                                                                \
+		__u32 value_;                                             \
+		asm volatile("%0 = *(u32 *)(%1 + %2)"                     \
+			     : "=r"(value_)                               \
+			     : "r"(ctx), "i"(__builtin_offsetof(struct bpf_sock_ops, field))); \
+		value_;                                                   \
+	})
+
 static __always_inline void flag(struct ct_socket *s, __u32 bit)
 {
 	__sync_fetch_and_or(&s->flags, bit);
@@ -35,9 +45,9 @@ static __always_inline int goes_to(struct bpf_sock_ops *ctx, const struct ct_bac
 	if ((__u16)(ctx->remote_port >> 16) != b->port)
 		return 0;
 	if (ctx->family == CT_AF_INET)
-		return mapped(b->address) && ctx->remote_ip4 == b->address[3];
-	return ctx->remote_ip6[0] == b->address[0] && ctx->remote_ip6[1] == b->address[1] &&
-	       ctx->remote_ip6[2] == b->address[2] && ctx->remote_ip6[3] == b->address[3];
+		return mapped(b->address) && CT_READ(remote_ip4) == b->address[3];
+	return CT_READ(remote_ip6[0]) == b->address[0] && CT_READ(remote_ip6[1]) == b->address[1] &&
+	       CT_READ(remote_ip6[2]) == b->address[2] && CT_READ(remote_ip6[3]) == b->address[3];
 }
 
 static __always_inline void handshake_started(struct bpf_sock_ops *ctx, struct ct_socket *s)
@@ -87,12 +97,12 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx)
 
 	if (ctx->family == CT_AF_INET) {
 		key.address[2] = CT_MAPPED;
-		key.address[3] = ctx->local_ip4;
+		key.address[3] = CT_READ(local_ip4);
 	} else {
-		key.address[0] = ctx->local_ip6[0];
-		key.address[1] = ctx->local_ip6[1];
-		key.address[2] = ctx->local_ip6[2];
-		key.address[3] = ctx->local_ip6[3];
+		key.address[0] = CT_READ(local_ip6[0]);
+		key.address[1] = CT_READ(local_ip6[1]);
+		key.address[2] = CT_READ(local_ip6[2]);
+		key.address[3] = CT_READ(local_ip6[3]);
 	}
 	key.port = bpf_htons((__u16)ctx->local_port);
 	key.protocol = IPPROTO_TCP;

@@ -23,6 +23,7 @@ mod desired;
 mod engine;
 mod error;
 mod field;
+mod kernel;
 mod memory;
 mod pool;
 mod region;
@@ -40,6 +41,7 @@ pub use desired::{
 pub use engine::{Engine, GRACE};
 pub use error::{Category, Error};
 pub use field::{BackendWords, ChoiceWords, Drip, Epoch, Field};
+pub use kernel::{HOOKS, KernelDataplane, OBJECT, Options, Removed, probe, uninstall};
 pub use memory::MemoryDataplane;
 
 /// The node's kernel side, or its twin.

@@ -1,0 +1,126 @@
+//! The embedded object: its maps made or taken from their pins, its programs loaded.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Map, MapData},
+    programs::{Program, ProgramError},
+};
+use bytemuck::Zeroable as _;
+use continuity_wire::{BANKS, Control, SCHEMA_VERSION, map};
+
+use super::{hooks::Hook, pins::Pins};
+use crate::{CapabilityId, CapabilityReport, Error, capacity::Capacities, region::Source, tables::Tables};
+
+/// The programs, compiled by `build.rs`.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/continuity.bpf.o"));
+
+/// A loaded object.
+pub(super) struct Object {
+    ebpf: Ebpf,
+}
+
+/// Makes or takes over the maps.
+pub(super) fn load(pins: &Pins, sizes: Capacities, capabilities: &CapabilityReport) -> Result<Object, Error> {
+    let shard_mask = sizes.shards - 1;
+    let have_set_retval = u32::from(capabilities.has(CapabilityId::SetRetval));
+    let have_release = u32::from(capabilities.has(CapabilityId::SockRelease));
+    let mut loader = EbpfLoader::new();
+    for name in map::ALL {
+        loader.map_pin_path(name, pins.map(name));
+    }
+    for (name, entries) in entries(sizes) {
+        loader.map_max_entries(name, entries);
+    }
+    loader
+        .override_global("shard_mask", &shard_mask, true)
+        .override_global("have_set_retval", &have_set_retval, true)
+        .override_global("have_release", &have_release, true);
+    let ebpf = loader.load(OBJECT).map_err(Box::new)?;
+    Ok(Object { ebpf })
+}
+
+fn entries(sizes: Capacities) -> [(&'static str, u32); 12] {
+    let Capacities {
+        sets,
+        backends,
+        services,
+        endpoints,
+        shards,
+    } = sizes;
+    [
+        (map::CONTROL, 1),
+        (map::SERVICES, services),
+        (map::ENDPOINTS, endpoints),
+        (map::SETS, sets),
+        (map::BANKS, sets * BANKS),
+        (map::BACKENDS, backends),
+        (map::RECORDS, backends),
+        (map::CLIENT_TRAFFIC, backends * shards),
+        (map::SERVER_TRAFFIC, endpoints * shards),
+        (map::SET_TRAFFIC, sets * shards),
+        (map::NODE, shards),
+        (map::LEARNED, sets),
+    ]
+}
+
+/// Writes the schema into maps that are new; a stamp that is there was checked before.
+pub(super) fn stamp(tables: &Tables, sizes: Capacities, cursor_start: u32) -> Result<(), Error> {
+    let found: Control = tables.control.load(0)?;
+    if found.schema == SCHEMA_VERSION {
+        return Ok(());
+    }
+    let control = Control {
+        schema: SCHEMA_VERSION,
+        shard_mask: sizes.shards - 1,
+        cursor_start,
+        ..Control::zeroed()
+    };
+    tables.control.store(0, &control)
+}
+
+impl Object {
+    /// The array maps as memory.
+    pub(super) fn tables(&self, sizes: Capacities) -> Result<Tables, Error> {
+        Tables::new(sizes, |name| match self.ebpf.map(name) {
+            Some(Map::Array(data)) => duplicate(data).map(Source::Map),
+            _ => Err(Error::Missing(name)),
+        })
+    }
+
+    pub(super) fn take_map(&mut self, name: &str) -> Option<Map> {
+        self.ebpf.take_map(name)
+    }
+
+    /// Loads one program; the verifier has its say here.
+    pub(super) fn load_program(&mut self, hook: &Hook) -> Result<BorrowedFd<'_>, Error> {
+        let refused = |source| Error::Program {
+            program: hook.program,
+            source: Box::new(source),
+        };
+        let program = self
+            .ebpf
+            .program_mut(hook.program)
+            .ok_or(Error::Missing(hook.program))?;
+        match program {
+            Program::CgroupSockAddr(program) => program.load(),
+            Program::CgroupSkb(program) => program.load(),
+            Program::CgroupSock(program) => program.load(),
+            Program::SockOps(program) => program.load(),
+            _ => return Err(Error::Missing(hook.program)),
+        }
+        .map_err(refused)?;
+        let fd: Result<_, ProgramError> = program.fd();
+        Ok(fd.map_err(refused)?.as_fd())
+    }
+}
+
+fn duplicate(data: &MapData) -> Result<OwnedFd, Error> {
+    let copied = data.fd().as_fd().try_clone_to_owned();
+    copied.map_err(|source| Error::Bpf {
+        command: "dup",
+        object: "map",
+        source,
+    })
+}

@@ -1,0 +1,258 @@
+//! The pin directory: `maps/`, `programs/` and `links/` under `…/v<schema>`.
+//!
+//! A pinned map is used only after its shape was compared with this schema's, and its control record with this
+//! schema's number; what differs is refused with nothing touched.
+
+use std::{
+    fs, io,
+    os::fd::{AsFd as _, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use continuity_wire::{
+    BANKS, Backend, Bank, Control, Endpoint, Learned, Node, Record, SCHEMA_VERSION, ServiceKey, ServiceValue,
+    Set, SetTraffic, Traffic, map,
+};
+
+use super::syscall::{self, MapInfo};
+use crate::{
+    Error,
+    capacity::Capacities,
+    region::{Region, Source},
+};
+
+/// `BPF_FS_MAGIC`.
+const BPFFS: libc::c_long = 0xcafe_4a11;
+
+const DIRECTORIES: [&str; 3] = ["maps", "programs", "links"];
+
+/// One schema's pin directory.
+#[derive(Clone, Debug)]
+pub(super) struct Pins {
+    directory: PathBuf,
+}
+
+impl Pins {
+    pub(super) fn new(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
+    pub(super) fn map(&self, name: &str) -> PathBuf {
+        self.directory.join("maps").join(name)
+    }
+
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.directory.join("programs").join(name)
+    }
+
+    pub(super) fn link(&self, name: &str) -> PathBuf {
+        self.directory.join("links").join(name)
+    }
+
+    /// Makes the directories.
+    pub(super) fn make(&self) -> Result<(), Error> {
+        DIRECTORIES.iter().try_for_each(|name| {
+            let path = self.directory.join(name);
+            fs::create_dir_all(&path).map_err(|source| Error::Io {
+                what: "cannot make",
+                path,
+                source,
+            })
+        })
+    }
+
+    /// Checks the shape of every pinned map; the sizes of those that exist replace the wanted ones.
+    pub(super) fn sizes(&self, wanted: Capacities) -> Result<Capacities, Error> {
+        let mut sizes = wanted;
+        if let Some((info, _)) = self.shape(map::NODE, 4, size_of::<Node>())? {
+            sizes.shards = info.max_entries;
+        }
+        let shards = sizes.shards;
+        let shaped = [
+            (map::SETS, size_of::<Set>(), &mut sizes.sets, 1),
+            (map::BACKENDS, size_of::<Backend>(), &mut sizes.backends, 1),
+            (
+                map::SERVER_TRAFFIC,
+                size_of::<Traffic>(),
+                &mut sizes.endpoints,
+                shards,
+            ),
+        ];
+        for (name, value, size, per) in shaped {
+            if let Some((info, _)) = self.shape(name, 4, value)? {
+                *size = info.max_entries / per.max(1);
+            }
+        }
+        if let Some((info, _)) =
+            self.shape(map::SERVICES, size_of::<ServiceKey>(), size_of::<ServiceValue>())?
+        {
+            sizes.services = info.max_entries;
+        }
+        let dependent = [
+            (map::CONTROL, 4, size_of::<Control>(), 1),
+            (map::BANKS, 4, size_of::<Bank>(), sizes.sets * BANKS),
+            (map::RECORDS, 4, size_of::<Record>(), sizes.backends),
+            (
+                map::CLIENT_TRAFFIC,
+                4,
+                size_of::<Traffic>(),
+                sizes.backends * shards,
+            ),
+            (map::SET_TRAFFIC, 4, size_of::<SetTraffic>(), sizes.sets * shards),
+            (map::LEARNED, 4, size_of::<Learned>(), sizes.sets),
+            (
+                map::ENDPOINTS,
+                size_of::<ServiceKey>(),
+                size_of::<Endpoint>(),
+                sizes.endpoints,
+            ),
+        ];
+        for (name, key, value, entries) in dependent {
+            if let Some((info, path)) = self.shape(name, key, value)?
+                && info.max_entries != entries
+            {
+                return Err(Error::Layout {
+                    path,
+                    what: "max_entries",
+                    found: info.max_entries,
+                    expected: entries,
+                });
+            }
+        }
+        Ok(sizes)
+    }
+
+    /// Shape of a pinned map, if it is pinned.
+    fn shape(&self, name: &str, key: usize, value: usize) -> Result<Option<(MapInfo, PathBuf)>, Error> {
+        let path = self.map(name);
+        let Some(fd) = open_if_there(&path)? else {
+            return Ok(None);
+        };
+        let info: MapInfo = syscall::info(fd.as_fd()).map_err(|source| Error::Io {
+            what: "cannot ask the kernel about",
+            path: path.clone(),
+            source,
+        })?;
+        for (what, found, expected) in [
+            ("key size", info.key_size, key),
+            ("value size", info.value_size, value),
+        ] {
+            let expected = u32::try_from(expected).unwrap_or(u32::MAX);
+            if found != expected {
+                return Err(Error::Layout {
+                    path,
+                    what,
+                    found,
+                    expected,
+                });
+            }
+        }
+        Ok(Some((info, path)))
+    }
+}
+
+/// Opens a pin; `None` if there is none.
+pub(super) fn open_if_there(path: &Path) -> Result<Option<OwnedFd>, Error> {
+    match syscall::open(path) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Io {
+            what: "cannot open pin",
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Refuses pins whose directory or control record carries another schema.
+pub(super) fn refuse_other_schemas(root: &Path) -> Result<(), Error> {
+    match found_schemas(root)?
+        .into_iter()
+        .find(|(_, schema)| *schema != SCHEMA_VERSION)
+    {
+        Some((path, found)) => Err(Error::Schema {
+            path,
+            found,
+            expected: SCHEMA_VERSION,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Every schema that has pins under `root`, with where it was found.
+pub(super) fn found_schemas(root: &Path) -> Result<Vec<(PathBuf, u32)>, Error> {
+    let entries = match fs::read_dir(root) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => {
+            return Err(Error::Io {
+                what: "cannot list",
+                path: root.to_owned(),
+                source,
+            });
+        }
+    };
+    let mut found = Vec::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(number) = name
+            .to_str()
+            .and_then(|name| name.strip_prefix('v'))
+            .and_then(|text| text.parse().ok())
+        else {
+            continue;
+        };
+        let control = entry.path().join("maps").join(map::CONTROL);
+        match stamped(&control)? {
+            // No control map, or one that nobody stamped: an agent died while it made the maps; the folder's word counts.
+            None | Some(0) => found.push((entry.path(), number)),
+            Some(schema) => found.push((control, schema)),
+        }
+    }
+    Ok(found)
+}
+
+/// Schema in a pinned control record.
+fn stamped(control: &Path) -> Result<Option<u32>, Error> {
+    let Some(fd) = open_if_there(control)? else {
+        return Ok(None);
+    };
+    // Whatever the schema, its number is the record's first word.
+    let region = Region::new(map::CONTROL, 8, 1, Source::Map(fd));
+    let [schema, _]: [u32; 2] = bytemuck::cast(region.load::<u64>(0)?);
+    Ok(Some(schema))
+}
+
+/// The pins must be on a bpffs: the nearest directory that exists tells.
+pub(super) fn require_bpffs(path: &Path) -> Result<(), Error> {
+    let existing = path
+        .ancestors()
+        .find(|ancestor| ancestor.exists())
+        .unwrap_or(path);
+    let file_system = nearest(existing).map_err(|source| Error::Io {
+        what: "cannot ask for the file system of",
+        path: existing.to_owned(),
+        source,
+    })?;
+    if file_system == BPFFS {
+        Ok(())
+    } else {
+        Err(Error::NoBpffs {
+            path: path.to_owned(),
+        })
+    }
+}
+
+fn nearest(path: &Path) -> io::Result<libc::c_long> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let mut found = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the path is a C string and the buffer is ours; it is read only after the call succeeded.
+    let result = unsafe { libc::statfs(path.as_ptr(), found.as_mut_ptr()) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: statfs succeeded and filled the struct.
+    Ok(unsafe { found.assume_init() }.f_type)
+}

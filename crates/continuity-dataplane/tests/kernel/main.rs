@@ -1,0 +1,18 @@
+//! The programs in the running kernel: a child cgroup, a network namespace and a bpffs of our own, real sockets.
+//!
+//! Needs root. Without it the tests fail; they never skip.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod failsafe;
+mod ground;
+mod life;
+mod measure;
+mod refuse;
+mod steer;
+mod torn;
+mod verifier;
