@@ -1,6 +1,6 @@
 //! What this node asks of the set, and what that costs: the figures behind the scale hint and the regime.
 //!
-//! Rates are exponential means: two of different memory give the trend, since a mean of memory τ lags a ramp by τ · slope.
+//! Rates are exponential means. The trend comes from whole seconds in three windows, so that a step is no ramp.
 
 use crate::baseline::Fleet;
 use crate::histogram::{self, BUCKETS};
@@ -12,9 +12,8 @@ use crate::{BackendSample, NodeDemand, Samples};
 const MEMORY: f64 = 5.0;
 /// Memory of the offered rate that is published, s: a step must be seen at once.
 const FAST: f64 = 2.0;
-/// The rate's mean over `MEMORY` less the one over this, s, is the trend: short enough for a ramp of a minute, long
-/// enough that 500 a second of Poisson arrivals look flat within 0.6/s².
-const SLOW: f64 = 15.0;
+/// The trend compares three windows of so many seconds: a ramp rises from each to the next, a step only once.
+const PART: usize = 6;
 /// Memory of the quantiles and of the error share, s.
 const WINDOW: f64 = 10.0;
 /// Answers before a p99 is said.
@@ -41,12 +40,61 @@ impl Rate {
     }
 }
 
+/// Connections of the last whole seconds, a ring; the newest at `at`.
+#[derive(Debug, Clone, Copy, Default)]
+struct Course {
+    seconds: [f64; 3 * PART],
+    at: usize,
+    filled: usize,
+    gathered: f64,
+    elapsed: f64,
+}
+
+impl Course {
+    fn add(&mut self, count: f64, dt: f64) {
+        self.gathered += count;
+        self.elapsed += dt;
+        if self.elapsed < 1.0 {
+            return;
+        }
+        self.at = (self.at + 1) % self.seconds.len();
+        if let Some(second) = self.seconds.get_mut(self.at) {
+            *second = self.gathered / self.elapsed;
+        }
+        self.filled = (self.filled + 1).min(self.seconds.len());
+        self.gathered = 0.0;
+        self.elapsed = 0.0;
+    }
+
+    fn window(&self, which: usize) -> f64 {
+        let ring = self.seconds.len();
+        let indices = (which * PART..(which + 1) * PART).map(|back| (self.at + ring - back) % ring);
+        indices.filter_map(|index| self.seconds.get(index)).sum()
+    }
+
+    /// Growth a second that both halves of the course agree on, less one σ of its Poisson noise.
+    fn trend(&self) -> f64 {
+        if self.filled < self.seconds.len() {
+            return 0.0;
+        }
+        let (new, middle, old) = (self.window(0), self.window(1), self.window(2));
+        let scale = (PART * PART) as f64;
+        let (late, early) = ((new - middle) / scale, (middle - old) / scale);
+        if late * early <= 0.0 {
+            return 0.0;
+        }
+        let noise = libm::sqrt(new + middle) / scale;
+        let size = (late.abs().min(early.abs()) - noise).max(0.0);
+        size.copysign(late)
+    }
+}
+
 /// Memory of the demand of one set.
 #[derive(Debug, Clone)]
 pub(crate) struct Demand {
     offered: Rate,
     fast: Rate,
-    slow: Rate,
+    course: Course,
     answered: Rate,
     failed: Rate,
     in_flight: f64,
@@ -59,7 +107,7 @@ impl Default for Demand {
         Self {
             offered: Rate::default(),
             fast: Rate::default(),
-            slow: Rate::default(),
+            course: Course::default(),
             answered: Rate::default(),
             failed: Rate::default(),
             in_flight: 0.0,
@@ -82,7 +130,7 @@ impl Demand {
         let attempts = sum(|sample| sample.attempts);
         self.offered.add(attempts, dt, MEMORY);
         self.fast.add(attempts, dt, FAST);
-        self.slow.add(attempts, dt, SLOW);
+        self.course.add(attempts, dt);
         self.answered.add(sum(|sample| sample.answered), dt, MEMORY);
         self.failed.add(sum(failures), dt, MEMORY);
         let waiting = sum(|sample| sample.unanswered.iter().map(|&count| u64::from(count)).sum());
@@ -147,17 +195,11 @@ impl Demand {
             .filter(|(track, _)| track.in_use())
             .map(|(_, sample)| crate::share::capacity(sample))
             .sum();
-        let trend = (self.offered.value - self.slow.value) / (SLOW - MEMORY);
-        let young = self.slow.age < SLOW;
         NodeDemand {
             offered_milli_per_second: to_u64(1e3 * self.fast.value),
             shed_milli_per_second: 0,
             answered_milli_per_second: to_u64(1e3 * self.answered.value),
-            trend_milli_per_second2: if young {
-                0
-            } else {
-                i64::from(crate::number::to_i32(1e3 * trend))
-            },
+            trend_milli_per_second2: i64::from(crate::number::to_i32(1e3 * self.course.trend())),
             in_flight_milli: to_u64(1e3 * self.in_flight),
             turnaround_micros: micros(level),
             calm_micros: micros(calm),

@@ -17,7 +17,7 @@ pub enum ErrorCategory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InputError {
     /// The clock went back.
-    #[error("the clock went back by {by}: the field stays as it was until time passes {last:?} again")]
+    #[error("the clock went back by {by}: the field stays as it was until time passes {} ns again", last.0)]
     ClockBackwards {
         /// How far.
         by: Nanos,

@@ -228,7 +228,9 @@ pub(crate) fn close(track: &mut Track, yardstick: &Yardstick, baseline: &Baselin
 impl Look {
     /// Distinct late requests of the last 3 s, those that still wait included.
     pub(crate) fn distinct(&self) -> u32 {
-        self.spell.iter().map(|&late| u32::from(late)).sum::<u32>() + self.waiting
+        self.spell
+            .iter()
+            .fold(self.waiting, |sum, &late| sum.saturating_add(u32::from(late)))
     }
 
     /// Looks that were gray, of the last `window`.

@@ -17,7 +17,7 @@ pub struct NodeDemand {
     pub shed_milli_per_second: u64,
     /// Answered, thousandths a second.
     pub answered_milli_per_second: u64,
-    /// Growth of the offered rate, thousandths a second per second (slope of the last 10 s).
+    /// Growth of the offered rate, thousandths a second per second, over 18 s; 0 for a step.
     pub trend_milli_per_second2: i64,
     /// Requests waiting for an answer, thousandths (Little's law: rate × time).
     pub in_flight_milli: u64,
@@ -322,7 +322,7 @@ fn decide(
     });
     let proven = state.familiar.min(knee);
     let mut stretched = (STRETCH * state.familiar).min(knee);
-    // Poisson noise of a mean over 2 s, and of the trend.
+    // Poisson noise of a mean over 2 s; the trend comes without its own.
     let noise = libm::sqrt(sum.offered) / 2.0;
     let sure = (sum.offered - 2.0 * noise).max(0.0);
     let known_load = sure / replicas <= 0.95 * state.familiar.max(1e-9);
@@ -340,14 +340,14 @@ fn decide(
     if sum.p99 > objective && each > 0.9 * state.familiar {
         stretched = stretched.min(0.8 * each);
     }
-    let growth = (sum.trend - noise / 8.0).max(0.0) * config.lead.as_secs_f64();
+    let growth = sum.trend.max(0.0) * config.lead.as_secs_f64();
     let forecast = (sure + growth).min(FORECAST * sum.offered);
     let headroom = 1.0 + f64::from(config.headroom_permille.min(10_000)) / 1e3;
     let away = (sum.in_service - replicas).max(0.0);
     let need = |load: f64, each: f64| load * headroom / each.max(1e-9) + away;
     let up = need(forecast, stretched);
-    // Less is judged by the mean without its noise cut, and by what is proven without a stretch.
-    let down = need(sum.offered.max(forecast), proven);
+    // Less is judged by the most that the load may be, and by what is proven without a stretch.
+    let down = need((sum.offered + 2.0 * noise).max(forecast), proven);
     let load = HintReason::Load {
         offered_milli_per_second: to_u64(1e3 * sum.offered),
         replica_milli_per_second: to_u64(1e3 * stretched),

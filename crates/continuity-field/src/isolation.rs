@@ -69,6 +69,36 @@ pub(crate) fn heed(tracks: &mut [Track], advice: &Advice<'_>, reasons: &mut Vec<
     }
 }
 
+/// Members left: more are isolated than the smaller set allows. The mildest come back, the oldest of them first.
+pub(crate) fn relax(tracks: &mut [Track], config: &SetConfig, reasons: &mut Vec<Reason>, now: Nanos) {
+    let in_service = tracks.iter().filter(|track| track.in_service).count();
+    let most = if in_service < 2 {
+        0
+    } else {
+        most(in_service, &config.isolation).min(in_service - 1)
+    };
+    let mut isolated = tracks
+        .iter()
+        .filter(|track| track.in_service && track.isolation().is_some())
+        .count();
+    while isolated > most {
+        let served = tracks.iter_mut().filter(|track| track.in_service);
+        let out = served.filter_map(|track| track.isolation().map(|isolation| (track, isolation)));
+        let mildest =
+            out.min_by_key(|(track, isolation)| (severity(&isolation.evidence), isolation.since, track.id));
+        let Some((track, isolation)) = mildest else { break };
+        isolated -= 1;
+        let count = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        reasons.push(Reason::KeptInUse {
+            backend: track.id,
+            evidence: isolation.evidence,
+            isolated: count(isolated),
+            of: count(in_service),
+        });
+        let_in(track, isolation.since, now);
+    }
+}
+
 /// Isolates by the evidence of this step.
 pub(crate) fn decide(tracks: &mut [Track], config: &SetConfig, reasons: &mut Vec<Reason>, now: Nanos) {
     let in_service = tracks.iter().filter(|track| track.in_service).count();

@@ -202,6 +202,7 @@ fn judge(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, now: N
             track.evidence = evidence::judge(track, &yardstick, &around, &config.isolation, now);
         }
     }
+    isolation::relax(&mut state.tracks, config, reasons, now);
     isolation::heed(&mut state.tracks, &samples.advice, reasons, now);
     if config.isolation.enabled {
         isolation::decide(&mut state.tracks, config, reasons, now);

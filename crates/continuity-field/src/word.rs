@@ -53,7 +53,7 @@ pub(crate) fn backend(track: &Track, fair: f64, spill: Option<i32>) -> BackendCh
     let shl = if track.slots == 0 || fair <= 0.0 {
         NO_SLOT
     } else {
-        crate::number::to_i32(256.0 * libm::log2(f64::from(track.slots) / fair))
+        crate::number::to_i32(256.0 * libm::log2(f64::from(track.slots) / fair)).clamp(NO_SLOT, -NO_SLOT)
     };
     let carries = isolated && track.in_service && spill.is_some();
     BackendChoice {
@@ -71,6 +71,6 @@ fn median(values: &mut [i32]) -> Option<i32> {
         values.get(half).copied()
     } else {
         let (low, high) = (values.get(half.checked_sub(1)?)?, values.get(half)?);
-        Some(low + (high - low) / 2)
+        Some(i32::midpoint(*low, *high))
     }
 }
