@@ -13,6 +13,7 @@ mod ground;
 mod life;
 mod measure;
 mod refuse;
+mod server;
 mod steer;
 mod torn;
 mod verifier;

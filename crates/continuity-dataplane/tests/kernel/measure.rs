@@ -1,1 +1,237 @@
-//! .
+//! Every fate of a connection is counted, once, on both sides.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use continuity_dataplane::{AgeReader, Dataplane as _, Desired, Mode, wire::Scale};
+
+use crate::{
+    ground::{Ground, connect, counters, eventually, id, serve, set, vip},
+    server::{Manner, Server, ask},
+};
+
+const NAME: &str = "measure";
+
+#[test]
+fn every_refused_connect_is_counted_exactly_and_none_is_left_in_flight() {
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    let closed: SocketAddr = "127.0.1.9:1".parse().unwrap();
+    serve(&mut plane, vec![set(NAME, &[vip(80)], &[closed])]);
+    const CONNECTS: u64 = 500;
+    for _ in 0..CONNECTS {
+        let error = connect(vip(80)).expect_err("nobody listens");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+    }
+    let seen = counters(&mut plane, &id(NAME), closed);
+    assert_eq!((seen.client.attempts, seen.client.refused), (CONNECTS, CONNECTS));
+    assert_eq!((seen.client.established, seen.client.in_flight), (0, 0));
+    assert_eq!(seen.client.waiting.iter().sum::<i32>(), 0);
+    assert!(seen.record.pen > 0, "the choice knows of the failures");
+    assert_eq!(seen.record.infl, 0);
+}
+
+#[test]
+fn turnaround_is_measured_on_the_clients_and_on_the_backends_side() {
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    let server = Server::start(1, Manner::Answer(Duration::from_millis(20)));
+    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
+    let mut client = connect(vip(80)).expect("connect");
+    const REQUESTS: u64 = 10;
+    for _ in 0..REQUESTS {
+        ask(&mut client).expect("an answer");
+    }
+    drop(client);
+    eventually("both sides are closed", || {
+        let seen = counters(&mut plane, &id(NAME), server.address);
+        seen.client.open == 0 && seen.server.unwrap().open == 0
+    });
+    let seen = counters(&mut plane, &id(NAME), server.address);
+    for (side, traffic) in [("client", seen.client), ("server", seen.server.unwrap())] {
+        assert_eq!(traffic.answered, REQUESTS, "{side}");
+        let mean = traffic.turnaround_micros / REQUESTS;
+        assert!((20_000..30_000).contains(&mean), "{side}: {mean} µs");
+        let (low, high) = (Scale::TURNAROUND.bucket(19_900), Scale::TURNAROUND.bucket(60_000));
+        let within: u32 = traffic.turnaround[low..=high].iter().sum();
+        assert_eq!(u64::from(within), REQUESTS, "{side}");
+        assert_eq!(
+            (traffic.in_flight, traffic.waiting.iter().sum::<i32>()),
+            (0, 0),
+            "{side}"
+        );
+        assert_eq!((traffic.established, traffic.closed), (1, 1), "{side}");
+    }
+    assert_eq!(
+        (seen.client.bytes_out, seen.client.bytes_in),
+        (4 * REQUESTS, 4 * REQUESTS)
+    );
+    assert_eq!(seen.client.connect.iter().sum::<u32>(), 1);
+    assert_eq!(u64::from(seen.record.good), REQUESTS);
+    assert_eq!(seen.client.closed_by_peer, 0);
+    assert_eq!(seen.server.unwrap().closed_by_peer, 1);
+}
+
+#[test]
+fn a_backend_that_resets_or_closes_before_it_answers_is_told_from_one_that_answers() {
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    let servers = [Server::start(1, Manner::Reset), Server::start(2, Manner::Close)];
+    for (name, server) in ["reset", "close"].iter().zip(&servers) {
+        serve_one(&mut plane, name, server.address);
+        const CONNECTS: u64 = 100;
+        for _ in 0..CONNECTS {
+            let mut client = connect(vip(80)).expect("connect");
+            ask(&mut client).expect_err("no answer");
+        }
+        let seen = counters(&mut plane, &id(name), server.address);
+        assert_eq!(
+            (seen.client.attempts, seen.client.established),
+            (CONNECTS, CONNECTS),
+            "{name}"
+        );
+        assert_eq!(
+            (seen.client.reset_before_data, seen.client.answered),
+            (CONNECTS, 0),
+            "{name}"
+        );
+        assert_eq!((seen.client.abandoned, seen.client.in_flight), (0, 0), "{name}");
+        assert_eq!(
+            seen.server.unwrap().reset_before_data,
+            CONNECTS,
+            "{name}: as its own node sees it"
+        );
+    }
+}
+
+#[test]
+fn a_backend_that_hangs_is_visible_while_it_hangs_and_abandoned_when_the_client_leaves() {
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    let server = Server::start(1, Manner::Hang);
+    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
+    let mut clients: Vec<TcpStream> = (0..5).map(|_| connect(vip(80)).expect("connect")).collect();
+    for client in &mut clients {
+        client.write_all(b"ping").unwrap();
+    }
+    let mut ages = AgeReader::default();
+    std::thread::sleep(Duration::from_millis(500));
+    let seen = counters(&mut plane, &id(NAME), server.address);
+    assert_eq!((seen.client.in_flight, seen.record.infl), (5, 5));
+    assert_eq!(seen.server.unwrap().in_flight, 5);
+    let by_age = ages.read(&seen.client, plane.now()).by_age;
+    // 500 ms is 7.45 spans.
+    assert_eq!(by_age[6..=9].iter().sum::<u32>(), 5, "{by_age:?}");
+    drop(clients);
+    eventually("nothing waits", || {
+        counters(&mut plane, &id(NAME), server.address).client.in_flight == 0
+    });
+    let seen = counters(&mut plane, &id(NAME), server.address);
+    assert_eq!(
+        (
+            seen.client.abandoned,
+            seen.client.reset_before_data,
+            seen.client.answered
+        ),
+        (5, 0, 0)
+    );
+    assert_eq!(seen.record.infl, 0);
+    server.let_go();
+    eventually("the backend's side knows", || {
+        counters(&mut plane, &id(NAME), server.address)
+            .server
+            .unwrap()
+            .abandoned
+            == 5
+    });
+}
+
+#[test]
+fn a_client_that_gives_up_the_handshake_is_not_a_backend_that_refused() {
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    // Routed into the void: the SYN gets no answer.
+    let nowhere: SocketAddr = "203.0.113.7:80".parse().unwrap();
+    serve(&mut plane, vec![set(NAME, &[vip(80)], &[nowhere])]);
+    for _ in 0..3 {
+        let error = connect(vip(80)).expect_err("no answer");
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    }
+    let seen = counters(&mut plane, &id(NAME), nowhere).client;
+    assert_eq!((seen.attempts, seen.abandoned), (3, 3));
+    assert_eq!(
+        (seen.refused, seen.timed_out, seen.unreachable, seen.in_flight),
+        (0, 0, 0, 0)
+    );
+}
+
+#[test]
+fn a_handshake_that_the_kernel_gives_up_is_timed_out() {
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    let nowhere: SocketAddr = "203.0.113.7:80".parse().unwrap();
+    serve(&mut plane, vec![set(NAME, &[vip(80)], &[nowhere])]);
+    // One SYN and one retransmission, a second apart, then ETIMEDOUT.
+    std::fs::write("/proc/sys/net/ipv4/tcp_syn_retries", "1").expect("set the retries of this namespace");
+    let error = TcpStream::connect(vip(80)).expect_err("no answer");
+    assert_eq!(error.raw_os_error(), Some(nix::libc::ETIMEDOUT));
+    let seen = counters(&mut plane, &id(NAME), nowhere).client;
+    assert_eq!(
+        (seen.attempts, seen.timed_out, seen.abandoned, seen.in_flight),
+        (1, 1, 0, 0)
+    );
+}
+
+#[test]
+fn a_half_closed_client_still_waits_for_its_answer() {
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    let server = Server::start(1, Manner::Answer(Duration::from_millis(50)));
+    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
+    let mut client = connect(vip(80)).expect("connect");
+    client.write_all(b"ping").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    client.read_exact(&mut [0; 4]).expect("the answer");
+    drop(client);
+    eventually("the connection is closed", || {
+        counters(&mut plane, &id(NAME), server.address).client.open == 0
+    });
+    let seen = counters(&mut plane, &id(NAME), server.address).client;
+    assert_eq!((seen.answered, seen.abandoned, seen.reset_before_data), (1, 0, 0));
+}
+
+#[test]
+fn observe_leaves_the_connect_alone_and_measures_on_the_backends_side() {
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    let server = Server::start(1, Manner::Answer(Duration::from_millis(5)));
+    let mut observed = set(NAME, &[server.address], &[server.address]);
+    observed.mode = Mode::Observe;
+    serve(&mut plane, vec![observed]);
+    let mut client = connect(server.address).expect("connect");
+    ask(&mut client).expect("an answer");
+    drop(client);
+    eventually("the backend's side is closed", || {
+        counters(&mut plane, &id(NAME), server.address)
+            .server
+            .unwrap()
+            .closed
+            == 1
+    });
+    let seen = counters(&mut plane, &id(NAME), server.address);
+    assert_eq!(seen.client.attempts, 0);
+    let served = seen.server.unwrap();
+    assert_eq!((served.established, served.answered), (1, 1));
+    assert_eq!(plane.read(&id(NAME)).unwrap().decisions.passed_observe, 1);
+}
+
+fn serve_one(plane: &mut continuity_dataplane::KernelDataplane, name: &str, address: SocketAddr) {
+    let empty = Desired::default();
+    plane
+        .reconcile(&empty, continuity_dataplane::Completeness::Complete)
+        .unwrap();
+    serve(plane, vec![set(name, &[vip(80)], &[address])]);
+}

@@ -3,12 +3,16 @@
 use std::{
     collections::BTreeMap,
     io::{Read as _, Write as _},
-    net::{Ipv6Addr, SocketAddr, TcpListener},
+    net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream},
+    time::Duration,
 };
 
-use continuity_dataplane::{BackendIndex, Dataplane as _, Field};
+use continuity_dataplane::{BackendIndex, Completeness, Dataplane as _, Desired, Field};
 
-use crate::ground::{Ground, VIP4, VIP6, connect, counters, eventually, id, listen, serve, set, vip};
+use crate::{
+    ground::{Ground, VIP4, VIP6, connect, counters, eventually, id, listen, serve, set, vip},
+    server::{Manner, Server},
+};
 
 #[test]
 fn a_connect_to_the_vip_reaches_a_backend_and_the_peer_is_still_the_vip() {
@@ -77,11 +81,10 @@ fn a_connect_elsewhere_is_left_alone() {
 fn shares_follow_the_slots() {
     let ground = Ground::new();
     let mut plane = ground.open();
-    let servers: Vec<TcpListener> = (1..=3).map(listen).collect();
-    let addresses: Vec<SocketAddr> = servers
-        .iter()
-        .map(|server| server.local_addr().unwrap())
+    let servers: Vec<Server> = (1..=3)
+        .map(|last| Server::start(last, Manner::Answer(Duration::ZERO)))
         .collect();
+    let addresses: Vec<SocketAddr> = servers.iter().map(|server| server.address).collect();
     serve(&mut plane, vec![set("shares", &[vip(80)], &addresses)]);
     let index: BTreeMap<SocketAddr, BackendIndex> = plane
         .set(&id("shares"))
@@ -132,15 +135,13 @@ fn a_removed_backend_gets_no_connect_even_before_the_next_publish() {
     let (stays, leaves) = (listen(1), listen(2));
     let (kept, gone) = (stays.local_addr().unwrap(), leaves.local_addr().unwrap());
     serve(&mut plane, vec![set("remove", &[vip(80)], &[kept, gone])]);
-    let desired = continuity_dataplane::Desired {
+    let desired = Desired {
         sets: vec![set("remove", &[vip(80)], &[kept])],
     };
-    plane
-        .reconcile(&desired, continuity_dataplane::Completeness::Complete)
-        .unwrap();
+    plane.reconcile(&desired, Completeness::Complete).unwrap();
     leaves.set_nonblocking(true).unwrap();
     for _ in 0..16 {
-        let _ = std::net::TcpStream::connect_timeout(&vip(80), std::time::Duration::from_millis(20));
+        let _ = TcpStream::connect_timeout(&vip(80), Duration::from_millis(20));
     }
     assert!(leaves.accept().is_err(), "the removed backend saw a connection");
     assert!(
