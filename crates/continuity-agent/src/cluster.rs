@@ -6,6 +6,7 @@
 pub mod backoff;
 pub mod endpoint;
 pub mod follow;
+pub mod intake;
 pub mod inventory;
 pub mod plan;
 pub mod service;

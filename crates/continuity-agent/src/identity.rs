@@ -10,6 +10,27 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Release of the running kernel.
 const RELEASE: &str = "/proc/sys/kernel/osrelease";
 
+/// The zone of this node, as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Zone {
+    /// The Node was not read yet.
+    #[default]
+    Unread,
+    /// Its label, if it has one.
+    Known(Option<String>),
+}
+
+impl Zone {
+    /// Name of the zone.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Unread => None,
+            Self::Known(name) => name.as_deref(),
+        }
+    }
+}
+
 /// Facts about the node and the agent.
 #[derive(Clone, Debug)]
 pub struct Identity {

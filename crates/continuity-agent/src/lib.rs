@@ -10,7 +10,12 @@
 
 pub mod arguments;
 pub mod cluster;
+pub mod command;
 pub mod desire;
+pub mod driver;
+pub mod error;
+#[cfg(test)]
+mod fixture;
 pub mod health;
 pub mod identity;
 pub mod lane;
@@ -18,6 +23,7 @@ pub mod mailbox;
 pub mod meter;
 pub mod metrics;
 pub mod node;
+pub mod place;
 pub mod project;
 pub mod rate;
 pub mod report;

@@ -1,6 +1,6 @@
 //! The node loop's one round: say that we live, observe, decide, project. No network, no clock of its own, no file.
 //!
-//! The dataplane is a trait object, so that the same loop runs on the kernel and on its in-memory twin. A failed lane
+//! The loop is generic over the dataplane, so that the same code runs on the kernel and on its in-memory twin. A failed lane
 //! keeps its old field and is counted; it never stops the others.
 
 use std::collections::BTreeMap;
@@ -20,8 +20,8 @@ use crate::track::{Instant, Track};
 const KEEP_EVERY: u64 = 10_000_000_000;
 
 /// The loop's state.
-pub struct NodeLoop {
-    plane: Box<dyn Dataplane>,
+pub struct NodeLoop<D> {
+    plane: D,
     tracks: BTreeMap<LaneKey, Track>,
     desired: Arc<Desired>,
     adopted: bool,
@@ -32,11 +32,11 @@ pub struct NodeLoop {
     tally: Tally,
 }
 
-impl NodeLoop {
+impl<D: Dataplane> NodeLoop<D> {
     /// A loop on an opened dataplane. It does not say that it lives before it knows what to do: until then the kernel goes
     /// by the last field, HOLD and FALLBACK included, as if no agent were there.
     #[must_use]
-    pub fn new(plane: Box<dyn Dataplane>) -> Self {
+    pub fn new(plane: D) -> Self {
         Self {
             plane,
             tracks: BTreeMap::new(),
@@ -52,8 +52,19 @@ impl NodeLoop {
 
     /// The dataplane.
     #[must_use]
-    pub fn plane(&self) -> &dyn Dataplane {
-        self.plane.as_ref()
+    pub const fn plane(&self) -> &D {
+        &self.plane
+    }
+
+    /// The dataplane, for a test that plays the kernel.
+    pub const fn plane_mut(&mut self) -> &mut D {
+        &mut self.plane
+    }
+
+    /// Ends the loop and gives the dataplane back.
+    #[must_use]
+    pub fn into_plane(self) -> D {
+        self.plane
     }
 
     /// Tracks in key order.
@@ -128,8 +139,8 @@ impl NodeLoop {
             let moved =
                 reconciled.sets_changed.contains(&track.id()) || reconciled.sets_added.contains(&track.id());
             if !self.adopted || moved || track.lane() != lane || !track.fresh() {
-                track.adopt(Arc::clone(lane), plane.as_ref(), now);
-                round(track, plane.as_mut(), &mut self.samples, now, &mut self.tally);
+                track.adopt(Arc::clone(lane), &*plane, now);
+                round(track, plane, &mut self.samples, now, &mut self.tally);
             }
         }
         self.desired = desired;
@@ -147,13 +158,7 @@ impl NodeLoop {
         self.tally.ticks += 1;
         let now = self.instant(wall_millis);
         for track in self.tracks.values_mut() {
-            round(
-                track,
-                self.plane.as_mut(),
-                &mut self.samples,
-                now,
-                &mut self.tally,
-            );
+            round(track, &mut self.plane, &mut self.samples, now, &mut self.tally);
         }
         self.keep(now);
     }

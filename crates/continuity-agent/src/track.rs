@@ -113,6 +113,12 @@ impl Track {
         &self.lane
     }
 
+    /// The field that is published.
+    #[must_use]
+    pub const fn field(&self) -> Option<&Field> {
+        self.published.as_ref()
+    }
+
     /// It was adopted at least once.
     #[must_use]
     pub const fn fresh(&self) -> bool {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use continuity_dataplane::capacity;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::watcher::Event;
@@ -14,8 +15,11 @@ use super::plan::PlanRecord;
 use super::service::{ServiceKey, ServiceRecord};
 use super::shelf::Shelf;
 
-/// Sets a node can steer: 4,096 × two families is what the dataplane's maps and 50 MB of memory carry.
-pub const MAX_PLANS: usize = 4_096;
+// One set a plan and family; a plan beyond the maps could never be carried out.
+const _: () = assert!(MAX_PLANS <= capacity::SETS as usize);
+
+/// Plans followed: as many as the node's maps hold sets; the rest is refused, counted and left to kube-proxy.
+pub const MAX_PLANS: usize = 1_024;
 
 /// Services followed: 10,000 is the size of a large cluster, doubled; at 200 bytes that is 4 MB.
 pub const MAX_SERVICES: usize = 20_000;

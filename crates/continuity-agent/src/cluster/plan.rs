@@ -113,13 +113,21 @@ impl PlanRecord {
     }
 }
 
-fn trial(candidate: &Candidate) -> Trial {
-    let boxed = |names: &[String]| names.iter().map(|name| name.as_str().into()).collect();
-    Trial {
-        policy: policy(&candidate.policy),
-        nodes: boxed(&candidate.nodes),
-        zones: boxed(&candidate.domains),
+impl Trial {
+    /// A policy on trial on these nodes and in these zones.
+    #[must_use]
+    pub fn of<S: AsRef<str>>(policy: NodePolicy, nodes: &[S], zones: &[S]) -> Self {
+        let boxed = |names: &[S]| names.iter().map(|name| name.as_ref().into()).collect();
+        Self {
+            policy,
+            nodes: boxed(nodes),
+            zones: boxed(zones),
+        }
     }
+}
+
+fn trial(candidate: &Candidate) -> Trial {
+    Trial::of(policy(&candidate.policy), &candidate.nodes, &candidate.domains)
 }
 
 fn policy(compiled: &CompiledPolicy) -> NodePolicy {

@@ -1,1 +1,249 @@
+use std::time::Duration;
 
+use continuity_dataplane::{MemoryDataplane, Mode, SetId};
+
+use super::*;
+use crate::fixture::{WALL, address, desired, endpoint, lane_key, node_loop, three, twin};
+use crate::snapshot::LaneShot;
+
+const TICK: Duration = Duration::from_millis(150);
+
+fn id() -> SetId {
+    lane_key().id()
+}
+
+fn track(node: &NodeLoop<MemoryDataplane>) -> &Track {
+    node.tracks().next().expect("a lane")
+}
+
+fn shot(node: &NodeLoop<MemoryDataplane>) -> LaneShot {
+    track(node).shot()
+}
+
+/// Backends that hold slots of the published field.
+fn holders(node: &NodeLoop<MemoryDataplane>) -> Vec<String> {
+    let field = track(node).field().expect("a published field");
+    let view = node.plane().set(&id()).expect("the set").clone();
+    let mut held: Vec<String> = field
+        .slots
+        .iter()
+        .flatten()
+        .filter_map(|index| view.backends.iter().find(|backend| backend.index == *index))
+        .map(|backend| backend.address.to_string())
+        .collect();
+    held.sort();
+    held.dedup();
+    held
+}
+
+/// `rounds` ticks in which every backend answers `count` requests, each in its own time.
+fn serve(node: &mut NodeLoop<MemoryDataplane>, rounds: u32, count: u32, micros: &[(u8, u64)]) {
+    for _ in 0..rounds {
+        for (host, time) in micros {
+            let bucket = continuity_field::histogram::bucket(*time);
+            node.plane_mut()
+                .count_client(&id(), address(*host, 2), |traffic, _| {
+                    traffic.attempts += u64::from(count);
+                    traffic.established += u64::from(count);
+                    traffic.answered += u64::from(count);
+                    traffic.turnaround[bucket] += count;
+                })
+                .expect("counted");
+        }
+        node.plane_mut().advance(TICK);
+        node.tick(WALL);
+    }
+}
+
+#[test]
+fn a_new_lane_is_published_without_waiting_for_a_tick() {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    assert_eq!(node.tally().ticks, 0);
+    assert_eq!(node.tally().publishes, 1);
+    assert_eq!(
+        holders(&node),
+        ["10.244.1.2:8080", "10.244.2.2:8080", "10.244.3.2:8080"]
+    );
+}
+
+#[test]
+fn an_endpoint_that_leaves_is_out_of_the_field_before_the_next_tick() {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    serve(&mut node, 20, 10, &[(1, 20_000), (2, 20_000), (3, 20_000)]);
+    let ticks = node.tally().ticks;
+    node.adopt(desired(Mode::Enforce, vec![endpoint(1, 2), endpoint(3, 2)]), WALL)
+        .expect("adopted");
+    assert_eq!(node.tally().ticks, ticks);
+    assert_eq!(holders(&node), ["10.244.1.2:8080", "10.244.3.2:8080"]);
+}
+
+#[test]
+fn no_endpoints_publish_the_refusal_and_endpoints_end_it() {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Enforce, Vec::new()), WALL)
+        .expect("adopted");
+    assert!(
+        track(&node)
+            .field()
+            .expect("a field")
+            .slots
+            .iter()
+            .all(Option::is_none)
+    );
+    node.adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    assert_eq!(holders(&node).len(), 3);
+}
+
+#[test]
+fn a_quiet_lane_is_not_published_again() {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    serve(&mut node, 400, 10, &[(1, 20_000), (2, 20_000), (3, 20_000)]);
+    let settled = node.tally().publishes;
+    serve(&mut node, 100, 10, &[(1, 20_000), (2, 20_000), (3, 20_000)]);
+    assert!(
+        node.tally().publishes - settled <= 2,
+        "{} publishes in 100 quiet ticks",
+        node.tally().publishes - settled
+    );
+}
+
+#[test]
+fn a_gray_backend_is_isolated_and_the_report_says_why_in_words() {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    serve(&mut node, 300, 10, &[(1, 20_000), (2, 20_000), (3, 20_000)]);
+    let before = node.transitions();
+    serve(&mut node, 20, 10, &[(1, 20_000), (2, 520_000), (3, 20_000)]);
+    assert!(node.transitions() > before);
+    let shot = shot(&node);
+    let sick = &shot.backends[1];
+    assert_eq!(sick.state, continuity_field::BackendState::Isolated, "{shot:?}");
+    assert!(!sick.reason.is_empty());
+    assert!(
+        shot.reason.starts_with("10.244.2.2:8080 (checkout-2-2, node-2) "),
+        "{}",
+        shot.reason
+    );
+    assert_eq!(holders(&node), ["10.244.1.2:8080", "10.244.3.2:8080"]);
+}
+
+#[test]
+fn observe_measures_local_backends_and_never_publishes() {
+    let mut node = node_loop();
+    let endpoints = vec![endpoint(1, 2), endpoint(1, 3), endpoint(1, 4)];
+    node.adopt(desired(Mode::Observe, endpoints), WALL)
+        .expect("adopted");
+    let bucket = |host: u8| continuity_field::histogram::bucket(if host == 3 { 520_000 } else { 20_000 });
+    for round in 0..320 {
+        for host in [2_u8, 3, 4] {
+            let sick = host == 3 && round > 300;
+            node.plane_mut()
+                .count_server(address(1, host), |traffic| {
+                    traffic.established += 10;
+                    traffic.answered += 10;
+                    traffic.turnaround[bucket(if sick { 3 } else { 2 })] += 10;
+                })
+                .expect("counted");
+        }
+        node.plane_mut().advance(TICK);
+        node.tick(WALL);
+    }
+    let shot = shot(&node);
+    assert_eq!((node.tally().publishes, shot.epoch), (0, 0));
+    assert!(track(&node).field().is_none());
+    assert!(shot.rates.accepted > 100_000, "{:?}", shot.rates);
+    assert_eq!(shot.backends[1].state, continuity_field::BackendState::Isolated);
+}
+
+#[test]
+fn a_switch_to_observe_takes_effect_at_once_and_back_publishes_a_fresh_field() {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    node.adopt(desired(Mode::Observe, three()), WALL)
+        .expect("adopted");
+    assert_eq!(node.plane().set(&id()).expect("the set").mode, Mode::Observe);
+    let published = node.tally().publishes;
+    node.plane_mut().advance(TICK);
+    node.tick(WALL);
+    assert_eq!(node.tally().publishes, published);
+    node.adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    assert_eq!(node.tally().publishes, published + 1);
+}
+
+#[test]
+fn a_lane_without_a_plan_is_gone_from_the_maps() {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    node.adopt(Arc::default(), WALL).expect("adopted");
+    assert!(node.plane().set(&id()).is_none());
+    assert_eq!(node.tracks().count(), 0);
+}
+
+#[test]
+fn the_loop_is_silent_until_it_knows_what_to_do() {
+    let mut node = node_loop();
+    node.tick(WALL);
+    assert_eq!(
+        node.tally().ticks,
+        0,
+        "no heartbeat for a field that nobody looks after"
+    );
+}
+
+#[test]
+fn a_restarted_agent_keeps_the_maps_counts_no_burst_and_goes_on() {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    serve(&mut node, 100, 10, &[(1, 20_000), (2, 20_000), (3, 20_000)]);
+    let epoch = shot(&node).epoch;
+    node.park();
+    let mut plane = node.into_plane();
+    assert!(plane.learned(&id()).is_some(), "what was learnt is in the maps");
+    plane.advance(Duration::from_secs(1));
+
+    let mut again = NodeLoop::new(plane);
+    assert!(
+        again.plane().set(&id()).is_some(),
+        "nothing is removed by starting"
+    );
+    again
+        .adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    assert!(shot(&again).epoch > epoch, "epochs go on");
+    again.plane_mut().advance(TICK);
+    again.tick(WALL);
+    let shot = shot(&again);
+    assert_eq!(shot.totals.offered, 0, "old counts are no new traffic");
+    assert_eq!(shot.rates.failed, 0);
+}
+
+#[test]
+fn what_does_not_fit_the_maps_is_left_to_kube_proxy_and_said() {
+    let mut node = NodeLoop::new(twin());
+    let many: Vec<_> = (1..=3)
+        .flat_map(|host| (1..=100).map(move |last| endpoint(host, last)))
+        .collect();
+    node.adopt(desired(Mode::Enforce, many), WALL).expect("adopted");
+    node.plane_mut().advance(TICK);
+    node.tick(WALL);
+    let held = track(&node)
+        .field()
+        .expect("a field")
+        .slots
+        .iter()
+        .flatten()
+        .count();
+    assert!(held > 0, "those that fitted carry");
+}

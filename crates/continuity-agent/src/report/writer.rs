@@ -19,7 +19,7 @@ use super::compose::compose;
 use super::trigger::{Cause, Written, due};
 use crate::cluster::backoff::{Backoff, Refusal};
 use crate::health::Board;
-use crate::identity::Identity;
+use crate::identity::{Identity, Zone};
 use crate::snapshot::Snapshot;
 
 /// A write that takes longer is given up; the next one carries newer figures anyway.
@@ -36,7 +36,7 @@ pub struct Writer {
     nodes: Api<Node>,
     objects: Api<ContinuityNode>,
     identity: Identity,
-    zone: watch::Sender<Option<String>>,
+    zone: watch::Sender<Zone>,
     board: Arc<Board>,
     backoff: Backoff,
     exists: bool,
@@ -51,12 +51,7 @@ pub struct Writer {
 impl Writer {
     /// A writer for this node's object; the zone goes to whoever selects endpoints.
     #[must_use]
-    pub fn new(
-        client: &Client,
-        identity: Identity,
-        zone: watch::Sender<Option<String>>,
-        board: Arc<Board>,
-    ) -> Self {
+    pub fn new(client: &Client, identity: Identity, zone: watch::Sender<Zone>, board: Arc<Board>) -> Self {
         Self {
             nodes: Api::all(client.clone()),
             objects: Api::all(client.clone()),
@@ -172,11 +167,7 @@ impl Writer {
                     self.exists = false;
                 }
                 self.identity.zone.clone_from(&zone);
-                self.zone.send_if_modified(|known| {
-                    let changed = *known != zone;
-                    *known = zone;
-                    changed
-                });
+                self.tell(Zone::Known(zone));
             }
             Err(error) => {
                 let (refusal, _) = Refusal::of_client(&error);
@@ -185,9 +176,22 @@ impl Writer {
                     return;
                 }
                 tracing::warn!(category = refusal.label(), %error, "own Node not readable: no zone, no owner reference");
+                if *self.zone.borrow() == Zone::Unread {
+                    self.tell(Zone::Known(None));
+                }
             }
         }
         self.node_read = Some(Instant::now());
+    }
+}
+
+impl Writer {
+    fn tell(&self, zone: Zone) {
+        self.zone.send_if_modified(|known| {
+            let changed = *known != zone;
+            *known = zone;
+            changed
+        });
     }
 }
 

@@ -1,1 +1,132 @@
+use continuity_api::node::{BackendReport, Regime};
+use continuity_api::{Condition, Time};
 
+use super::*;
+
+const SPACING: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(40);
+
+fn status(change: impl FnOnce(&mut SetReport)) -> ContinuityNodeStatus {
+    let backend = |address: &str| BackendReport {
+        address: address.to_owned(),
+        ..BackendReport::default()
+    };
+    let mut set = SetReport {
+        namespace: "shop".to_owned(),
+        set: "checkout-http-1".to_owned(),
+        offered_milli_per_second: 500_000,
+        backends: vec![backend("10.0.0.1:80"), backend("10.0.0.2:80")],
+        ..SetReport::default()
+    };
+    change(&mut set);
+    ContinuityNodeStatus {
+        sets: vec![set],
+        ..ContinuityNodeStatus::default()
+    }
+}
+
+fn written(age: Duration, transition_age: Duration) -> Written {
+    Written {
+        status: Some(status(|_| {})),
+        age,
+        transition_age,
+    }
+}
+
+#[test]
+fn the_first_report_goes_at_once() {
+    assert_eq!(
+        due(&Written::default(), &status(|_| {}), SPACING),
+        Some(Cause::First)
+    );
+}
+
+#[test]
+fn nothing_new_waits_for_the_resync() {
+    let same = status(|_| {});
+    assert_eq!(due(&written(LONG, LONG), &same, SPACING), None);
+    assert_eq!(due(&written(RESYNC, RESYNC), &same, SPACING), Some(Cause::Resync));
+}
+
+#[test]
+fn a_new_isolation_goes_at_once_and_the_next_one_after_five_seconds() {
+    let isolated = status(|set| set.backends[0].state = BackendState::Isolated);
+    assert_eq!(
+        due(&written(FLOOR, LONG), &isolated, SPACING),
+        Some(Cause::Transition)
+    );
+    assert_eq!(
+        due(&written(FLOOR, Duration::from_secs(4)), &isolated, SPACING),
+        None
+    );
+    assert_eq!(
+        due(&written(FLOOR, TRANSITION_SPACING), &isolated, SPACING),
+        Some(Cause::Transition)
+    );
+}
+
+#[test]
+fn every_standing_counts_as_a_transition() {
+    type Change = fn(&mut SetReport);
+    let changes: [(&str, Change); 5] = [
+        ("regime", |set| set.regime = Regime::Crisis),
+        ("mode", |set| set.mode = continuity_api::policy::Mode::Enforce),
+        ("digest", |set| set.plan_digest = "d2".to_owned()),
+        ("refusal", |set| set.refusal = "no room".to_owned()),
+        ("backends", |set| set.backends_total = 6),
+    ];
+    for (name, change) in changes {
+        assert_eq!(
+            due(&written(LONG, LONG), &status(change), SPACING),
+            Some(Cause::Transition),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn figures_times_and_advice_are_no_transition() {
+    let figures = status(|set| {
+        set.plan_generation = 9;
+        set.pressure_milli = 1_700;
+        set.p99_micros = 80_000;
+        set.since = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+        set.backends[1].share_ppm = 10;
+    });
+    assert_eq!(due(&written(LONG, LONG), &figures, SPACING), None);
+}
+
+#[test]
+fn a_moved_rate_waits_for_the_advised_spacing() {
+    let more = status(|set| set.offered_milli_per_second = 700_000);
+    assert_eq!(due(&written(Duration::from_secs(6), LONG), &more, SPACING), None);
+    assert_eq!(due(&written(SPACING, LONG), &more, SPACING), Some(Cause::Rate));
+    let noise = status(|set| set.offered_milli_per_second = 520_000);
+    assert_eq!(due(&written(LONG, LONG), &noise, SPACING), None);
+}
+
+#[test]
+fn a_condition_counts_by_status_and_reason_and_not_by_its_sentence() {
+    let with = |reason: &str, message: &str| {
+        let mut status = status(|_| {});
+        status.conditions = vec![Condition {
+            type_: "Ready".to_owned(),
+            status: "True".to_owned(),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
+            observed_generation: None,
+        }];
+        status
+    };
+    let last = Written {
+        status: Some(with("Attached", "a")),
+        age: LONG,
+        transition_age: LONG,
+    };
+    assert_eq!(due(&last, &with("Attached", "b"), SPACING), None);
+    assert_eq!(
+        due(&last, &with("Degraded", "a"), SPACING),
+        Some(Cause::Transition)
+    );
+}
