@@ -1,6 +1,10 @@
 //! The peers: other people's laws, as published, and oracles as bounds.
 
+mod ewma;
+mod outlier;
+mod prequal;
 mod simple;
+mod weighted;
 
 #[cfg(test)]
 mod tests;
@@ -84,6 +88,28 @@ pub const ALL: &[Peer] = &[
         "p2c",
         "the less loaded of two at random, own requests in flight",
         simple::two_choices,
+    ),
+    peer(
+        "weighted",
+        "Envoy's weighted least request, true capacities as weights",
+        weighted::least_request,
+    ),
+    peer(
+        "outlier",
+        "round robin with Envoy's outlier ejection",
+        outlier::round_robin,
+    ),
+    peer("ewma", "P2C on peak EWMA (Finagle, Linkerd)", ewma::plain),
+    peer(
+        "ewma+penalty",
+        "the same, a failure counts as 5 s",
+        ewma::penalised,
+    ),
+    peer("prequal", "Prequal, asynchronous, HCL", prequal::plain),
+    peer(
+        "prequal+penalty",
+        "the same, a failing backend avoided for 5 s",
+        prequal::penalised,
     ),
     oracle(
         "oracle-p2c",
