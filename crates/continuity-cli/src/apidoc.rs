@@ -125,6 +125,14 @@ fn columns(page: &mut String, version: &CustomResourceDefinitionVersion) {
 }
 
 fn section(page: &mut String, part: &str, schema: &JSONSchemaProps) {
+    if schema
+        .properties
+        .as_ref()
+        .is_none_or(|properties| properties.is_empty())
+    {
+        page.push_str("No fields.\n");
+        return;
+    }
     page.push_str("| field | type | default | allowed | meaning |\n| --- | --- | --- | --- | --- |\n");
     let mut rows = Vec::new();
     field::walk(part, schema, &mut rows);

@@ -156,6 +156,18 @@ fn advice(source: &kube::Error) -> String {
             )
         }
         kube::Error::Api(status) => status.message.clone(),
-        other => format!("{other}. Is the API server of this context up and reachable?"),
+        other => format!(
+            "{}. Is the API server of this context up and reachable?",
+            root(other)
+        ),
     }
+}
+
+/// The innermost cause: "connection refused" helps, "service error" does not.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }

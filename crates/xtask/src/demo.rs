@@ -18,6 +18,7 @@ mod latency;
 mod log;
 mod paired;
 mod plot;
+mod refusal;
 mod report;
 mod residue;
 mod scene;

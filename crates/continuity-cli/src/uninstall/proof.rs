@@ -33,14 +33,16 @@ impl NodeProof {
         }
     }
 
-    /// The pod ended: exit code 0 *and* a report are a proof, one alone is not.
+    /// The pod ended: exit code 0 *and* a report that says clean are a proof, one alone is not.
     pub(super) fn from_exit(node: &str, ready: bool, exit: Option<i32>, log: &str) -> Self {
         let report = report(log);
-        let detail = match (exit, report.is_null()) {
-            (Some(0), false) => None,
-            (Some(0), true) => Some("exited 0 but printed no report".to_owned()),
-            (Some(code), _) => Some(format!("exited {code}: {}", last_line(log))),
-            (None, _) => Some("ended without an exit code".to_owned()),
+        let clean = report["clean"] == Value::Bool(true);
+        let said = report["error"].as_str().unwrap_or_else(|| last_line(log));
+        let detail = match exit {
+            Some(0) if clean => None,
+            Some(0) => Some("exited 0 without a report that says clean".to_owned()),
+            Some(code) => Some(format!("exited {code}: {said}")),
+            None => Some("ended without an exit code".to_owned()),
         };
         Self {
             node: node.to_owned(),
@@ -52,22 +54,16 @@ impl NodeProof {
     }
 }
 
-/// The last JSON object that starts a line of the log: log lines may stand before it, and it may span several.
+/// The report: the last line of the log that is an object with a `clean` in it. Log lines are objects too.
 fn report(log: &str) -> Value {
-    let mut starts: Vec<usize> = log.match_indices("\n{").map(|(at, _)| at + 1).collect();
-    if log.starts_with('{') {
-        starts.insert(0, 0);
-    }
-    for start in starts.into_iter().rev() {
-        if let Some(rest) = log.get(start..)
-            && let Some(Ok(value)) = serde_json::Deserializer::from_str(rest)
-                .into_iter::<Value>()
-                .next()
-        {
-            return value;
-        }
-    }
-    Value::Null
+    let lines = log
+        .lines()
+        .rev()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    lines
+        .into_iter()
+        .find(|value: &Value| value["clean"].is_boolean())
+        .unwrap_or(Value::Null)
 }
 
 fn last_line(log: &str) -> &str {
@@ -77,20 +73,15 @@ fn last_line(log: &str) -> &str {
         .unwrap_or("no output")
 }
 
-/// Figures at the top of a report, for a line of text: `7 links, 12 maps`.
+/// What was removed, for a line of text: `removed 7 links, 12 maps, 9 programs`.
 fn figures(report: &Value) -> String {
-    let Some(fields) = report.as_object() else {
-        return String::new();
-    };
-    let mut parts = Vec::new();
-    for (name, value) in fields {
-        match value {
-            Value::Number(number) => parts.push(format!("{name} {number}")),
-            Value::Array(items) => parts.push(format!("{name} {}", items.len())),
-            _ => {}
-        }
+    let removed = report["removed"].as_object().into_iter().flatten();
+    let parts: Vec<String> = removed.map(|(what, count)| format!("{count} {what}")).collect();
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!("removed {}", parts.join(", "))
     }
-    parts.join(", ")
 }
 
 /// The nodes that stopped an uninstall.
@@ -166,23 +157,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_exit_code_without_a_report_proves_nothing() {
+    fn neither_an_exit_code_nor_a_report_proves_anything_alone() {
         assert!(!NodeProof::from_exit("a", true, Some(0), "gone\n").clean);
-        assert!(!NodeProof::from_exit("a", true, Some(1), "{\"left\":1}\n").clean);
-        assert!(!NodeProof::from_exit("a", true, None, "{}").clean);
-        assert!(NodeProof::from_exit("a", true, Some(0), "{\"left\":[]}\n").clean);
+        assert!(!NodeProof::from_exit("a", true, Some(0), "{\"clean\":false}\n").clean);
+        assert!(!NodeProof::from_exit("a", true, Some(1), "{\"clean\":true}\n").clean);
+        assert!(!NodeProof::from_exit("a", true, None, "{\"clean\":true}").clean);
+        assert!(NodeProof::from_exit("a", true, Some(0), "{\"clean\":true}\n").clean);
     }
 
     #[test]
-    fn the_report_is_the_last_object_of_the_log_even_over_several_lines() {
-        let log = "{\"level\":\"INFO\"}\n{\n  \"links\": 7,\n  \"left\": []\n}\n";
-        assert_eq!(report(log), serde_json::json!({"links": 7, "left": []}));
-        assert_eq!(figures(&report(log)), "left 0, links 7");
+    fn the_report_is_found_between_log_lines() {
+        let report = r#"{"clean":true,"node":"a","removed":{"links":7,"maps":12,"programs":9}}"#;
+        let log = format!("{{\"level\":\"INFO\"}}\n{report}\n{{\"level\":\"INFO\"}}\n");
+        let proof = NodeProof::from_exit("a", true, Some(0), &log);
+        assert!(proof.clean);
+        assert_eq!(figures(&proof.report), "removed 7 links, 12 maps, 9 programs");
     }
 
     #[test]
-    fn a_failed_pod_is_quoted_with_its_last_line() {
-        let proof = NodeProof::from_exit("a", true, Some(1), "{\"x\":1}\npermission denied\n\n");
+    fn a_failed_pod_is_quoted() {
+        let log = "{\"clean\":false,\"error\":\"after uninstall /sys/fs/bpf/continuity is still there\"}\n{\"level\":\"ERROR\"}\n";
+        let proof = NodeProof::from_exit("a", true, Some(1), log);
+        assert_eq!(
+            proof.detail.as_deref(),
+            Some("exited 1: after uninstall /sys/fs/bpf/continuity is still there")
+        );
+        let proof = NodeProof::from_exit("a", true, Some(1), "permission denied\n\n");
         assert_eq!(proof.detail.as_deref(), Some("exited 1: permission denied"));
     }
 }

@@ -8,7 +8,7 @@ use super::fault;
 use super::goal::Check;
 use super::report::{self, Report};
 use super::residue::{self, Residue};
-use super::{install, status, table, workload};
+use super::{install, refusal, status, table, workload};
 use crate::Error;
 use crate::cluster::Cluster;
 use crate::image::{self, Image};
@@ -156,6 +156,12 @@ impl Stage<'_> {
             self.check(check);
         }
         workload::deploy(cluster, self.progress)?;
+        let step = self.progress.step("bad policies are refused, good ones accepted");
+        let refusals = refusal::refusals(cluster)?;
+        step.done();
+        for check in refusals {
+            self.check(check);
+        }
         self.spent("installation and workload");
         Ok(())
     }
