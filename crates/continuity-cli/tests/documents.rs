@@ -1,5 +1,7 @@
 //! The pages for operators name exactly what the code knows, no more and no less.
 
+#![allow(clippy::expect_used, reason = "a test ends with the reason")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

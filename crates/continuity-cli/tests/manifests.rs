@@ -1,5 +1,7 @@
 //! `config/` installs what the commands look for, with no more rights than said.
 
+#![allow(clippy::expect_used, reason = "a test ends with the reason")]
+
 use continuity_cli::install;
 use serde::Deserialize as _;
 use serde_yaml_ng::{Deserializer, Value};
