@@ -86,6 +86,13 @@ pub struct HintState {
     lower: Option<(Nanos, u32)>,
 }
 
+impl HintState {
+    /// The state after a restart of the operator: the last value it published, so that a lower wish has to hold anew.
+    pub fn resume(value: u32) -> Self {
+        Self { value, ..Self::default() }
+    }
+}
+
 /// Why the hint is what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HintReason {
