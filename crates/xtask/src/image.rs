@@ -125,8 +125,7 @@ fn binaries(progress: &Progress) -> Result<(), Error> {
         .args(packages.flat_map(|name| ["--package", name]))
         .dir(paths::root())
         .env("RUSTFLAGS", STATIC)
-        .log(log)
-        .run()?;
+        .run_shown(&step, log)?;
     step.done();
     Ok(())
 }

@@ -4,15 +4,22 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
+use crate::progress::Step;
 use crate::{Error, interrupt};
 
 /// Lines of output that an error repeats.
 const TAIL_LINES: usize = 25;
+/// How often a log is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// How much of its end: longer lines are cut off.
+const LINE_BYTES: u64 = 200;
 
 /// A program to run.
 #[derive(Debug)]
@@ -95,6 +102,24 @@ impl Run {
         })
     }
 
+    /// As [`Self::run`] with a log, and shows the last line of it as what the step waits for.
+    pub fn run_shown(self, step: &Step, log: PathBuf) -> Result<(), Error> {
+        let (done, ended) = mpsc::channel::<()>();
+        thread::scope(|scope| {
+            let watched = log.clone();
+            scope.spawn(move || {
+                while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                    if let Some(line) = last_line(&watched) {
+                        step.waiting(line);
+                    }
+                }
+            });
+            let result = self.log(log).run();
+            drop(done);
+            result
+        })
+    }
+
     /// Runs it to its end and keeps what it wrote; anything but success is an error.
     pub fn output(self) -> Result<Output, Error> {
         let line = self.line();
@@ -168,6 +193,22 @@ fn wait(line: &str, mut child: Child) -> Result<ExitStatus, Error> {
     })
 }
 
+/// What a log ends with, if it holds anything yet.
+fn last_line(log: &Path) -> Option<String> {
+    let mut file = File::open(log).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LINE_BYTES)))
+        .ok()?;
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    text.trim_end()
+        .lines()
+        .last()
+        .map(|line| line.trim().to_owned())
+        .filter(|line| !line.is_empty())
+}
+
 /// The last lines of a text.
 pub fn tail(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
@@ -197,6 +238,14 @@ mod tests {
     fn a_program_that_does_not_exist_is_named() {
         let error = Run::new("/no/such/program").output().unwrap_err();
         assert!(error.to_string().contains("/no/such/program"), "{error}");
+    }
+
+    #[test]
+    fn a_running_program_is_shown_by_its_last_line() {
+        let log = std::env::temp_dir().join(format!("continuity-last-line-{}", std::process::id()));
+        std::fs::write(&log, "Compiling one\nCompiling two\n").unwrap();
+        assert_eq!(last_line(&log).as_deref(), Some("Compiling two"));
+        std::fs::remove_file(&log).unwrap();
     }
 
     #[test]

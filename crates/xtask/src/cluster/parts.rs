@@ -67,12 +67,11 @@ fn build_kubernetes(progress: &Progress, bin: &Path, stamps: &Path) -> Result<()
     step.waiting("go build: 6 min on two cores the first time");
     let aside = bin.join("kubernetes.new");
     go()?
-        .args(["build", "-trimpath", "-o"])
+        .args(["build", "-v", "-trimpath", "-o"])
         .arg(&aside)
         .args(["-ldflags", &linker, "."])
         .dir(&module)
-        .log(build_log("kubernetes")?)
-        .run()?;
+        .run_shown(&step, build_log("kubernetes")?)?;
     stamp.put(&aside, &bin.join("kubernetes"))?;
     step.done();
     Ok(())
@@ -100,6 +99,7 @@ fn install(
     go()?
         .args([
             "install",
+            "-v",
             "-trimpath",
             "-ldflags",
             "-s -w",
@@ -107,8 +107,7 @@ fn install(
         ])
         .env("GOBIN", &aside)
         .env("CGO_ENABLED", "0")
-        .log(build_log(name)?)
-        .run()?;
+        .run_shown(&step, build_log(name)?)?;
     stamp.put(&aside.join(name), &bin.join(name))?;
     step.done();
     Ok(())
