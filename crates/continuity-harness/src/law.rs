@@ -34,6 +34,9 @@ pub struct Plan {
 
 /// The part of a node that ticks.
 pub trait Agent {
+    /// Whether a client that gave up counts as a failure of the backend in the choice.
+    const BLAMES_TIMEOUTS: bool;
+
     /// One tick: read the kernel's counters, write its words.
     fn tick(&mut self, kernel: &mut Kernel, plan: &Plan, now: u64);
 
@@ -100,8 +103,10 @@ impl<A: Agent> Policy for Law<A> {
         };
         let now = kms(done.now + BOOT);
         kernel.end(done.backend, done.sent + BOOT, done.now + BOOT, done.end);
-        if done.end != End::Answered {
-            return kernel.chooser.failure(done.backend, now);
+        match done.end {
+            End::Answered => {}
+            End::TimedOut if !A::BLAMES_TIMEOUTS => return kernel.chooser.abandon(done.backend),
+            End::TimedOut | End::Refused | End::Reset => return kernel.chooser.failure(done.backend, now),
         }
         let took = micros(done.now - done.sent);
         if let Some(report) = &done.report {

@@ -59,7 +59,15 @@ const fn oracle(
 
 /// Every row there is, in the order of the table.
 pub const ALL: &[Peer] = &[
-    peer("law", "Continuity: field and choice as they ship", field::law),
+    peer(
+        "law",
+        "Continuity: field and choice as they ship, no reports",
+        field::law,
+    ),
+    Peer {
+        reports: Reports::Live,
+        ..peer("law+reports", "Continuity with in-band reports live", field::law)
+    },
     peer(
         "reference",
         "the published agent over the same choice, no reports",

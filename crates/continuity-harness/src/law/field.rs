@@ -34,6 +34,9 @@ impl Field {
 }
 
 impl Agent for Field {
+    /// The kernel cannot know why a client left, and blames nobody.
+    const BLAMES_TIMEOUTS: bool = false;
+
     fn tick(&mut self, kernel: &mut Kernel, plan: &Plan, now: u64) {
         kernel.read(now);
         let interval = Nanos(if kernel.since == 0 { 0 } else { now - kernel.since });
@@ -71,6 +74,7 @@ fn publish(kernel: &mut Kernel, outcome: &Outcome) {
     chooser.words.lm = outcome.words.lm;
     chooser.words.ownm = outcome.words.ownm;
     chooser.words.mem_on = u8::from(outcome.words.mem_on);
+    chooser.words.reports = u8::from(outcome.backends.iter().any(|view| view.choice.trust > 0));
     chooser.words.drip = outcome.drip.map_or(0, |drip| {
         (u64::from(kms(drip.due.0)) << 32) | (u64::from(drip.backend) + 1)
     });

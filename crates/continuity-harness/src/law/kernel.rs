@@ -1,7 +1,7 @@
 //! What the hooks count on one node: per backend the deltas since the last tick, and when what still waits was sent.
 
 use continuity_field::histogram::{AGE_BUCKETS, AGE_SHIFT, bucket};
-use continuity_field::{BackendId, BackendSample};
+use continuity_field::{BackendId, BackendSample, Nanos, ReportSample};
 
 use crate::choice::{Chooser, kms};
 use crate::policy::End;
@@ -16,6 +16,7 @@ pub struct Kernel {
     /// When the deltas began, ns.
     pub since: u64,
     waiting: Vec<Waiting>,
+    heard: Vec<(u32, u32)>,
 }
 
 /// Requests that wait, by the window of `2^AGE_SHIFT` ns in which they were sent.
@@ -69,6 +70,7 @@ impl Kernel {
             samples,
             since: 0,
             waiting: vec![waiting; backends],
+            heard: vec![(0, 0); backends],
         }
     }
 
@@ -115,12 +117,13 @@ impl Kernel {
 
     /// Fills in the gauges at `now`; the deltas are complete.
     pub fn read(&mut self, now: u64) {
-        for ((sample, waiting), record) in self
+        let parts = self
             .samples
             .iter_mut()
             .zip(&mut self.waiting)
-            .zip(&self.chooser.records)
-        {
+            .zip(&mut self.heard)
+            .zip(&self.chooser.records);
+        for (((sample, waiting), heard), record) in parts {
             waiting.roll(now);
             for (age, count) in sample.unanswered.iter_mut().enumerate() {
                 let window = waiting.window.saturating_sub(age as u64);
@@ -132,6 +135,16 @@ impl Kernel {
             sample.level = (record.lw > 0).then_some(i32::from(record.lw));
             let faded = kms(now).wrapping_sub(record.pts) >> 2;
             sample.penalty = u32::from(record.pen).saturating_sub(faded);
+            sample.report = (record.has == 1).then(|| ReportSample {
+                level: i32::from(record.l),
+                in_flight: record.rif,
+                queue: record.q,
+                errors: record.e,
+                age: Nanos(u64::from(kms(now).wrapping_sub(record.ts)) << 20),
+                received: record.rx.wrapping_sub(heard.0),
+                renewed: record.rnew.wrapping_sub(heard.1),
+            });
+            *heard = (record.rx, record.rnew);
         }
     }
 

@@ -213,6 +213,8 @@ impl Reference {
 }
 
 impl Agent for Reference {
+    const BLAMES_TIMEOUTS: bool = true;
+
     fn tick(&mut self, kernel: &mut Kernel, plan: &Plan, now: u64) {
         kernel.read(now);
         let interval = seconds(now - if self.before == 0 { now } else { self.before });
