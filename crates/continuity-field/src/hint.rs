@@ -89,7 +89,10 @@ pub struct HintState {
 impl HintState {
     /// The state after a restart of the operator: the last value it published, so that a lower wish has to hold anew.
     pub fn resume(value: u32) -> Self {
-        Self { value, ..Self::default() }
+        Self {
+            value,
+            ..Self::default()
+        }
     }
 }
 
