@@ -61,3 +61,5 @@ pub const CLAMPED: &str = "Clamped";
 pub const SILENT: &str = "Silent";
 /// Hint: capacity of one replica is not known yet; the present number stands.
 pub const LEARNING: &str = "Learning";
+/// Hint: errors or a shared dependency limit the service; more replicas would not help.
+pub const UPSTREAM: &str = "Upstream";

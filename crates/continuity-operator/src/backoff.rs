@@ -1,0 +1,115 @@
+//! How long to leave an object alone after a failed write, by kind of failure.
+//!
+//! A delay doubles with each failure in a row, from a first value to a last one. What heals by itself soon (a conflict, an
+//! API server that restarts) is tried again within seconds, because status must catch up within 10 s of its return; what
+//! needs a person (a revoked role, a body the schema refuses) is tried rarely. Jitter is a function of the object, so that
+//! many objects do not come back at once and a test sees the same figure twice.
+
+use crate::error::Category;
+use kube::runtime::utils::Backoff;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+/// First and last delay of a category; none where a retry is pointless.
+const fn range(category: Category) -> Option<(Duration, Duration)> {
+    let (first, last) = match category {
+        Category::Conflict => (100, 2_000),
+        Category::Unavailable | Category::Timeout => (500, 4_000),
+        Category::Throttled => (1_000, 30_000),
+        Category::Unauthorized => (1_000, 30_000),
+        Category::Forbidden => (5_000, 60_000),
+        Category::Invalid | Category::Internal => (10_000, 300_000),
+        // The watch brings what takes the object's place; the new leader writes its own.
+        Category::Gone | Category::NotLeading => return None,
+    };
+    Some((Duration::from_millis(first), Duration::from_millis(last)))
+}
+
+/// Delay after `failures` (1 = the first) of one object, or none where the write is to be forgotten.
+#[must_use]
+pub fn delay<K: Hash>(category: Category, failures: u32, object: &K) -> Option<Duration> {
+    let (first, last) = range(category)?;
+    let doubled = first
+        .saturating_mul(1_u32 << failures.saturating_sub(1).min(16))
+        .min(last);
+    let mut hash = DefaultHasher::new();
+    object.hash(&mut hash);
+    let jitter_percent = u32::try_from(hash.finish() % 25).unwrap_or(0);
+    Some(doubled + doubled * jitter_percent / 100)
+}
+
+/// Back-off of a broken watch: 0.5 s doubling to 4 s, so that a returned API server is seen within 5 s, with a jitter of
+/// a quarter. The default of kube-runtime ends at 30 s.
+#[derive(Clone, Debug)]
+pub struct Reconnect {
+    attempt: u32,
+    seed: u64,
+}
+
+impl Reconnect {
+    /// A back-off whose jitter depends on `seed`.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self { attempt: 0, seed }
+    }
+}
+
+impl Iterator for Reconnect {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.attempt = self.attempt.saturating_add(1);
+        delay(Category::Unavailable, self.attempt, &(self.seed, self.attempt))
+    }
+}
+
+impl Backoff for Reconnect {
+    fn reset(&mut self) {
+        self.attempt = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_to_their_last_value_and_stay_there() {
+        for category in Category::ALL {
+            let Some((first, last)) = range(category) else {
+                continue;
+            };
+            let mut before = Duration::ZERO;
+            for failures in 1..=40 {
+                let now = delay(category, failures, &"a").unwrap();
+                assert!(
+                    now >= before && now >= first && now <= last * 5 / 4,
+                    "{category:?} {failures} {now:?}"
+                );
+                before = now;
+            }
+        }
+    }
+
+    #[test]
+    fn an_api_server_that_returns_is_seen_within_five_seconds() {
+        let mut reconnect = Reconnect::new(7);
+        assert!((0..100).all(|_| reconnect.next().unwrap() <= Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn what_is_gone_is_not_tried_again() {
+        assert_eq!(delay(Category::Gone, 1, &"a"), None);
+    }
+
+    #[test]
+    fn no_category_is_retried_in_a_hot_loop() {
+        let floor = Duration::from_millis(100);
+        assert!(
+            Category::ALL
+                .into_iter()
+                .filter_map(|category| delay(category, 1, &"a"))
+                .all(|first| first >= floor)
+        );
+    }
+}

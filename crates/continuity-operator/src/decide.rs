@@ -1,0 +1,218 @@
+//! From marks to writes: what is stored, what should be stored, and the difference.
+//!
+//! Pure but for the hint's memory. An object that is as it should be gives nothing; an object of ours that nobody asks
+//! for any more is deleted by UID, so that a namesake made in between survives.
+
+mod intent;
+
+pub use intent::{Aspect, Intent, Slot, Urgency, Write};
+
+use crate::bind;
+use crate::hint;
+use crate::moment::Moment;
+use crate::plan::{self, Bound};
+use crate::world::{BackendFacts, Key, Reachability, ServiceFacts, World};
+use crate::{gather, policy, transition};
+use continuity_api::node::SetReport;
+use continuity_api::{EquivalencePlan, EquivalenceSet, EquivalenceSetStatus};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What decisions remember between passes, by set.
+#[derive(Debug, Default)]
+pub struct Memory {
+    hints: BTreeMap<Key, hint::Memory>,
+}
+
+impl Memory {
+    /// Forgets sets that are gone.
+    pub fn retain(&mut self, world: &World) {
+        self.hints.retain(|key, _| world.sets.get(key).is_some());
+    }
+}
+
+/// What follows from the present picture for a Service: its sets, their status, its plans.
+///
+/// Every slot of the Service is in the answer; a slot without a write is as it should be.
+pub fn service(world: &World, key: &Key, memory: &mut Memory, now: Moment) -> Vec<Intent> {
+    let facts = world.services.get(key);
+    let bound = facts.map(|facts| bindings(world, key, facts)).unwrap_or_default();
+    let mut intents = Vec::new();
+    let wanted: BTreeSet<&Key> = bound.iter().map(|bound| &bound.key).collect();
+    intents.extend(leftovers(world, key, &wanted));
+    for bound in &bound {
+        let Some(facts) = facts else { continue };
+        let reports: Vec<(&str, &SetReport)> = world.fresh_reports(&bound.key, now).collect();
+        intents.push(intent::set(world, bound, facts));
+        intents.push(plan_intent(world, bound, facts, &reports, now));
+        intents.extend(status_intent(world, key, bound, &reports, memory, now));
+    }
+    intents
+}
+
+/// What follows for a policy: its status.
+#[must_use]
+pub fn policy(world: &World, key: &Key, now: Moment) -> Option<Intent> {
+    let stored = world.policies.get(key)?;
+    if stored.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let before = stored.status.clone().unwrap_or_default();
+    let after = policy::status(world, stored, now);
+    let slot = Slot::new(Aspect::PolicyStatus, key.clone());
+    if before == after {
+        return Some(Intent::nothing(slot));
+    }
+    let notices = transition::of_policy(&before, &after);
+    // A new generation must not look current for long, or kstatus takes the old Ready for the new one.
+    let waited_for = !notices.is_empty() || before.observed_generation != after.observed_generation;
+    let urgency = if waited_for {
+        Urgency::Transition
+    } else {
+        Urgency::Figure
+    };
+    Some(Intent {
+        write: Write::PolicyStatus(Box::new(after)),
+        urgency,
+        notices,
+        ..Intent::nothing(slot)
+    })
+}
+
+/// The ports of a Service that a policy has.
+fn bindings(world: &World, key: &Key, facts: &ServiceFacts) -> Vec<Bound> {
+    if facts.reachability != Reachability::Virtual {
+        return Vec::new();
+    }
+    facts
+        .ports
+        .iter()
+        .filter(|port| port.steerable())
+        .filter_map(|port| {
+            bind::winner(world, key, facts, port).map(|claim| plan::bound(key, facts, port, &claim))
+        })
+        .collect()
+}
+
+/// Sets and plans of the Service that no port asks for.
+fn leftovers(world: &World, service: &Key, wanted: &BTreeSet<&Key>) -> Vec<Intent> {
+    let from = Key {
+        namespace: service.namespace.clone(),
+        name: String::new(),
+    };
+    let inside = |key: &Key| key.namespace == service.namespace;
+    let sets = world
+        .sets
+        .range(from.clone()..)
+        .take_while(|(key, _)| inside(key))
+        .filter(|(key, set)| set.spec.service.name == service.name && !wanted.contains(key))
+        .filter(|(_, set)| set.metadata.deletion_timestamp.is_none())
+        .map(|(key, set)| Intent::delete(Slot::new(Aspect::Set, key.clone()), set.metadata.uid.clone()));
+    let plans = world
+        .plans
+        .range(from..)
+        .take_while(|(key, _)| inside(key))
+        .filter(|(key, plan)| plan.spec.service.name == service.name && !wanted.contains(key))
+        .filter(|(_, plan)| plan.metadata.deletion_timestamp.is_none())
+        .map(|(key, plan)| Intent::delete(Slot::new(Aspect::Plan, key.clone()), plan.metadata.uid.clone()));
+    sets.chain(plans).collect()
+}
+
+fn plan_intent(
+    world: &World,
+    bound: &Bound,
+    service: &ServiceFacts,
+    reports: &[(&str, &SetReport)],
+    now: Moment,
+) -> Intent {
+    let slot = Slot::new(Aspect::Plan, bound.key.clone());
+    let stored: Option<&EquivalencePlan> = world.plans.get(&bound.key).map(AsRef::as_ref);
+    let mut wanted = bound.plan.clone();
+    let nodes = world.fresh_nodes(now).count();
+    wanted.advice = plan::advice(reports, nodes, stored.map(|plan| &plan.spec.advice), now);
+    if let Some(stored) = stored {
+        wanted.writer_epoch = stored.spec.writer_epoch;
+        if stored.spec == wanted && intent::owned(&stored.metadata, &service.uid) {
+            return Intent::nothing(slot);
+        }
+    }
+    let decided = stored.is_none_or(|stored| {
+        stored.spec.digest != wanted.digest
+            || stored.spec.advice.verdicts.len() != wanted.advice.verdicts.len()
+    });
+    Intent {
+        write: Write::Plan {
+            spec: Box::new(wanted),
+            service_uid: service.uid.clone(),
+        },
+        urgency: if decided {
+            Urgency::Transition
+        } else {
+            Urgency::Figure
+        },
+        ..Intent::nothing(slot)
+    }
+}
+
+fn status_intent(
+    world: &World,
+    service: &Key,
+    bound: &Bound,
+    reports: &[(&str, &SetReport)],
+    memory: &mut Memory,
+    now: Moment,
+) -> Option<Intent> {
+    // The status has no place to go before the set is there; the watch brings it, and marks the Service again.
+    let set: &EquivalenceSet = world.sets.get(&bound.key)?;
+    let empty = EquivalenceSetStatus::default();
+    let before = set.status.as_ref().unwrap_or(&empty);
+    let backends = backends(world, service, bound);
+    let hints = memory.hints.entry(bound.key.clone()).or_default();
+    let hint = hint::decide(
+        hints,
+        &bound.plan.stable,
+        reports,
+        backends.ready,
+        before.scale_hint.as_ref(),
+        now,
+    );
+    let facts = gather::Facts {
+        generation: set.metadata.generation,
+        mode: bound.set.mode,
+        backends,
+        reports,
+        nodes: world.fresh_nodes(now).count(),
+        digest: world.plans.get(&bound.key).map(|plan| plan.spec.digest.as_str()),
+        hint,
+        previous: before,
+    };
+    let after = gather::status(&facts, now);
+    let slot = Slot::new(Aspect::SetStatus, bound.key.clone());
+    if *before == after {
+        return Some(Intent::nothing(slot));
+    }
+    let first = set.status.is_none();
+    let notices = if first {
+        Vec::new()
+    } else {
+        transition::of_set(before, &after)
+    };
+    let urgency = if first || transition::is_transition(before, &after) {
+        Urgency::Transition
+    } else {
+        Urgency::Figure
+    };
+    Some(Intent {
+        write: Write::SetStatus(Box::new(after)),
+        urgency,
+        notices,
+        ..Intent::nothing(slot)
+    })
+}
+
+fn backends(world: &World, service: &Key, bound: &Bound) -> BackendFacts {
+    let port = bound.set.port.name.as_deref().unwrap_or_default();
+    BackendFacts::count(world.slices_of(service), port)
+}
+
+#[cfg(test)]
+mod tests;

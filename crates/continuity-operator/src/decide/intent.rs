@@ -1,0 +1,161 @@
+//! One object, one aspect of it, and what should be written there.
+
+use crate::plan::Bound;
+use crate::transition::Notice;
+use crate::world::{Key, ServiceFacts, World};
+use continuity_api::{
+    ContinuityPolicyStatus, EquivalencePlanSpec, EquivalenceSetSpec, EquivalenceSetStatus, labels,
+};
+use kube::api::ObjectMeta;
+
+/// What of an object is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Aspect {
+    /// An EquivalenceSet itself.
+    Set,
+    /// Status of an EquivalenceSet.
+    SetStatus,
+    /// An EquivalencePlan.
+    Plan,
+    /// Status of a policy.
+    PolicyStatus,
+}
+
+impl Aspect {
+    /// As a metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Set => "set",
+            Self::SetStatus => "set_status",
+            Self::Plan => "plan",
+            Self::PolicyStatus => "policy_status",
+        }
+    }
+}
+
+/// Where a write goes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot {
+    /// What of the object.
+    pub aspect: Aspect,
+    /// The object.
+    pub key: Key,
+}
+
+impl Slot {
+    /// A slot.
+    #[must_use]
+    pub const fn new(aspect: Aspect, key: Key) -> Self {
+        Self { aspect, key }
+    }
+}
+
+/// Whether somebody waits for the write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Figures moved.
+    Figure,
+    /// A decision or a transition.
+    Transition,
+}
+
+/// What is written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// Nothing: the object is as it should be, and a write that waits for it is void.
+    Nothing,
+    /// The set and its labels.
+    Set {
+        /// Its spec.
+        spec: Box<EquivalenceSetSpec>,
+        /// UID of the owning Service.
+        service_uid: String,
+    },
+    /// The status of the set.
+    SetStatus(Box<EquivalenceSetStatus>),
+    /// The plan; the writer puts its epoch in.
+    Plan {
+        /// Its spec.
+        spec: Box<EquivalencePlanSpec>,
+        /// UID of the owning Service.
+        service_uid: String,
+    },
+    /// The status of the policy.
+    PolicyStatus(Box<ContinuityPolicyStatus>),
+    /// The object goes, if it still has this UID.
+    Delete {
+        /// UID of the object that was decided about.
+        uid: Option<String>,
+    },
+}
+
+/// One slot and what belongs there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intent {
+    /// Where.
+    pub slot: Slot,
+    /// What.
+    pub write: Write,
+    /// Whether somebody waits.
+    pub urgency: Urgency,
+    /// What is told once it is written.
+    pub notices: Vec<Notice>,
+}
+
+impl Intent {
+    /// The slot is as it should be.
+    #[must_use]
+    pub const fn nothing(slot: Slot) -> Self {
+        Self {
+            slot,
+            write: Write::Nothing,
+            urgency: Urgency::Figure,
+            notices: Vec::new(),
+        }
+    }
+
+    /// The object goes.
+    #[must_use]
+    pub const fn delete(slot: Slot, uid: Option<String>) -> Self {
+        Self {
+            slot,
+            write: Write::Delete { uid },
+            urgency: Urgency::Transition,
+            notices: Vec::new(),
+        }
+    }
+}
+
+/// The set itself.
+pub(super) fn set(world: &World, bound: &Bound, service: &ServiceFacts) -> Intent {
+    let slot = Slot::new(Aspect::Set, bound.key.clone());
+    let stored = world.sets.get(&bound.key);
+    let same = stored.is_some_and(|stored| stored.spec == bound.set && owned(&stored.metadata, &service.uid));
+    if same {
+        return Intent::nothing(slot);
+    }
+    Intent {
+        write: Write::Set {
+            spec: Box::new(bound.set.clone()),
+            service_uid: service.uid.clone(),
+        },
+        urgency: Urgency::Transition,
+        ..Intent::nothing(slot)
+    }
+}
+
+/// Whether the object says whose it is, as we write it.
+pub(super) fn owned(metadata: &ObjectMeta, service_uid: &str) -> bool {
+    let owner = metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .any(|owner| owner.uid == service_uid);
+    let label = metadata.labels.as_ref().is_some_and(|found| {
+        found
+            .get(labels::MANAGED_BY)
+            .is_some_and(|value| value == labels::MANAGED_BY_OPERATOR)
+    });
+    owner && label
+}

@@ -1,0 +1,164 @@
+//! Errors, and the closed set of categories that labels, back-off and conditions use.
+
+use std::io;
+use std::net::SocketAddr;
+use thiserror::Error;
+
+/// What failed.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// No way to the API server could be found.
+    #[error("no cluster to talk to: {0}; run in a pod, or give --kubeconfig")]
+    NoCluster(#[source] kube::config::InferConfigError),
+    /// The kubeconfig can not be used.
+    #[error("the kubeconfig can not be used: {0}")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+    /// A request to the API server failed.
+    #[error("the API server refused or did not answer: {0}")]
+    Api(#[from] kube::Error),
+    /// A request to the API server took too long.
+    #[error("the API server did not answer in {0} s")]
+    Slow(u64),
+    /// This replica does not lead, or no longer.
+    #[error("this replica does not lead; nothing was written")]
+    NotLeading,
+    /// An address can not be listened on.
+    #[error("can not listen on {address}: {source}; choose another address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A value does not serialise: a fault of ours.
+    #[error("a value does not serialise: {0}")]
+    Serialise(#[from] serde_json::Error),
+    /// A metric can not be registered: a fault of ours.
+    #[error("a metric can not be registered: {0}")]
+    Metric(#[from] prometheus::Error),
+    /// A certificate can not be made.
+    #[error("the serving certificate can not be made: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// TLS can not be set up.
+    #[error("TLS can not be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The client verifier can not be set up.
+    #[error("client certificates can not be verified: {0}")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
+    /// A PEM text holds no usable item.
+    #[error("PEM of {what} can not be used: {source}")]
+    Pem {
+        /// Which text.
+        what: &'static str,
+        /// Why.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// The cluster has no request-header CA: the aggregation layer is off.
+    #[error(
+        "ConfigMap kube-system/extension-apiserver-authentication has no requestheader-client-ca-file: \
+         enable the aggregation layer of the API server, or drop --external-metrics"
+    )]
+    NoFrontProxy,
+    /// The Secret with the serving certificate has not the keys it needs.
+    #[error("Secret {0} lacks tls.crt, tls.key or ca.crt; delete it, and it is made again")]
+    BadSecret(String),
+}
+
+/// Closed set of kinds of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Category {
+    /// 401.
+    Unauthorized,
+    /// 403.
+    Forbidden,
+    /// 404 or 410: the object, or its version, is gone.
+    Gone,
+    /// 409.
+    Conflict,
+    /// 422 or 400: the server will not take this body.
+    Invalid,
+    /// 429.
+    Throttled,
+    /// 5xx, no connection.
+    Unavailable,
+    /// No answer in time.
+    Timeout,
+    /// This replica does not lead.
+    NotLeading,
+    /// A fault of ours or of the installation.
+    Internal,
+}
+
+impl Category {
+    /// Every category.
+    pub const ALL: [Self; 10] = [
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::Gone,
+        Self::Conflict,
+        Self::Invalid,
+        Self::Throttled,
+        Self::Unavailable,
+        Self::Timeout,
+        Self::NotLeading,
+        Self::Internal,
+    ];
+
+    /// As a metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::Gone => "gone",
+            Self::Conflict => "conflict",
+            Self::Invalid => "invalid",
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::Timeout => "timeout",
+            Self::NotLeading => "not_leading",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Category of an HTTP status of the API server.
+    #[must_use]
+    pub const fn of_code(code: u16) -> Self {
+        match code {
+            401 => Self::Unauthorized,
+            403 => Self::Forbidden,
+            404 | 410 => Self::Gone,
+            409 => Self::Conflict,
+            400 | 413 | 415 | 422 => Self::Invalid,
+            429 => Self::Throttled,
+            408 | 504 => Self::Timeout,
+            _ => Self::Unavailable,
+        }
+    }
+}
+
+impl Error {
+    /// Kind of failure.
+    #[must_use]
+    pub fn category(&self) -> Category {
+        match self {
+            Self::Api(kube::Error::Api(status)) => Category::of_code(status.code),
+            Self::Api(kube::Error::SerdeError(_) | kube::Error::BuildRequest(_)) => Category::Internal,
+            Self::Api(kube::Error::Auth(_)) => Category::Unauthorized,
+            Self::Api(_) => Category::Unavailable,
+            Self::Slow(_) => Category::Timeout,
+            Self::NotLeading => Category::NotLeading,
+            Self::NoCluster(_)
+            | Self::Kubeconfig(_)
+            | Self::Listen { .. }
+            | Self::Serialise(_)
+            | Self::Metric(_)
+            | Self::Certificate(_)
+            | Self::Tls(_)
+            | Self::Verifier(_)
+            | Self::Pem { .. }
+            | Self::NoFrontProxy
+            | Self::BadSecret(_) => Category::Internal,
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The cluster operator: binds policies to Services, plans, gathers what nodes report, hints.
+//!
+//! One task owns an in-memory picture of the cluster (`world`) that watches feed. What follows from it is decided by pure
+//! functions (`bind`, `plan`, `gather`, `policy`, `transition`), passes a bounded queue (`queue`) and is written by the
+//! leader alone (`writer`, `lease`). Every replica keeps the picture and answers reads, so a fail-over needs no warm-up.
+//! It never writes to workloads, Services, Nodes, or the spec, labels or annotations of a user's object.
+
+pub mod args;
+pub mod backoff;
+pub mod bind;
+pub mod decide;
+pub mod error;
+pub mod external;
+pub mod gather;
+pub mod hint;
+pub mod lease;
+pub mod moment;
+pub mod pilot;
+pub mod plan;
+pub mod policy;
+pub mod queue;
+pub mod serve;
+pub mod telemetry;
+pub mod transition;
+pub mod watch;
+pub mod world;
+pub mod writer;
+
+pub use args::Args;
+pub use error::{Category, Error};

@@ -1,0 +1,101 @@
+//! The main loop: takes changes in, decides, hands writes out, and ends cleanly.
+//!
+//! One task owns the picture, the queue and the memory, so nothing is locked. A pass looks at what is marked, at most ten
+//! times a second, and every 5 s at everything: what time alone changes (silence, holds, expiry) is found then.
+
+mod turn;
+
+use crate::args::Args;
+use crate::error::Error;
+use crate::external::{self, Hints};
+use crate::lease::Keeper;
+use crate::serve::{self, Health};
+use crate::telemetry::Metrics;
+use crate::watch;
+use crate::writer::Writer;
+use kube::runtime::events::{Recorder, Reporter};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch as signalling};
+use turn::{Pilot, Wiring};
+
+/// Longest time for writes that wait when the replica is told to stop. The pod's grace period is 20 s.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Runs the operator until it is told to stop.
+///
+/// # Errors
+/// If there is no cluster, or an address can not be listened on.
+pub async fn run(args: Args) -> Result<(), Error> {
+    // Another provider can not have been chosen before; if it was, it is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let metrics = Arc::new(Metrics::new()?);
+    let health = Arc::new(Health::default());
+    let hints = Arc::new(Hints::default());
+    let client = watch::client(&args).await?;
+    // The Lease must not stand in line behind other requests.
+    let lease_client = watch::client(&args).await?;
+
+    let (stop, stopped) = signalling::channel(false);
+    let (release, released) = signalling::channel(false);
+    let (claims, claimed) = signalling::channel(None);
+    let (epochs, highest) = signalling::channel(None);
+    let (changes, incoming) = mpsc::channel(watch::CHANGES_MAX);
+
+    let mut watches = watch::start(&client, &changes, &metrics);
+    let keeper = Keeper::new(lease_client, &args.pod_namespace, &args.pod_name);
+    let keeping = tokio::spawn(keeper.run(claims, highest, released));
+    let mut serving = tokio::spawn(serve::run(
+        args.listen,
+        Arc::clone(&health),
+        Arc::clone(&metrics),
+        stopped.clone(),
+    ));
+    if args.external_metrics {
+        let server = external::Server::new(client.clone(), &args, Arc::clone(&hints), Arc::clone(&metrics));
+        tokio::spawn(server.run(stopped.clone()));
+    }
+
+    let reporter = Reporter {
+        controller: "continuity-operator".into(),
+        instance: Some(args.pod_name.clone()),
+    };
+    let writer = Writer::new(client.clone(), Recorder::new(client, reporter));
+    let wiring = Wiring {
+        claimed,
+        epochs,
+        metrics,
+        health: Arc::clone(&health),
+        hints,
+    };
+    let mut pilot = Pilot::new(writer, wiring, incoming);
+
+    let ended = tokio::select! {
+        () = pilot.run() => Ok(()),
+        signal = told_to_stop() => signal,
+        served = &mut serving => served.unwrap_or(Ok(())),
+    };
+    tracing::info!("draining");
+    health.drain();
+    watches.abort_all();
+    pilot.drain(DRAIN).await;
+    release.send_replace(true);
+    let _ = tokio::time::timeout(DRAIN, keeping).await;
+    stop.send_replace(true);
+    ended
+}
+
+async fn told_to_stop() -> Result<(), Error> {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        // Without handlers the default action ends the process, which the Lease survives.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! What changed between two statuses that a person should hear about: Kubernetes Events, on transitions only.
+//!
+//! Compared is the status that is stored with the one that is written, so that each transition is told once, by the
+//! replica whose write made it visible.
+
+use continuity_api::set::{HintStatus, IsolatedBackend};
+use continuity_api::{ContinuityPolicyStatus, EquivalenceSetStatus, conditions, events};
+use kube::runtime::events::EventType;
+
+/// Backends named one by one in one write; more are summed up, so that a failing zone gives one event and not fifty.
+const NAMED_MAX: usize = 4;
+
+/// One thing to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Whether it is a warning.
+    pub warning: bool,
+    /// One word for machines.
+    pub reason: &'static str,
+    /// One sentence with figures.
+    pub note: String,
+}
+
+impl Notice {
+    const fn normal(reason: &'static str, note: String) -> Self {
+        Self {
+            warning: false,
+            reason,
+            note,
+        }
+    }
+
+    const fn warning(reason: &'static str, note: String) -> Self {
+        Self {
+            warning: true,
+            reason,
+            note,
+        }
+    }
+
+    /// As the events API calls it.
+    #[must_use]
+    pub const fn kind(&self) -> EventType {
+        if self.warning {
+            EventType::Warning
+        } else {
+            EventType::Normal
+        }
+    }
+}
+
+/// What happened to a set.
+#[must_use]
+pub fn of_set(before: &EquivalenceSetStatus, after: &EquivalenceSetStatus) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    notices.extend(regime(before, after));
+    notices.extend(isolations(before, after));
+    notices.extend(returns(before, after));
+    notices.extend(hint(before.scale_hint.as_ref(), after.scale_hint.as_ref()));
+    if before.backends.ready > 0 && after.backends.ready == 0 {
+        let note = format!(
+            "none of {} backends serves; connects get ECONNREFUSED",
+            after.backends.total
+        );
+        notices.push(Notice::warning(events::BACKENDS_GONE, note));
+    }
+    notices
+}
+
+fn regime(before: &EquivalenceSetStatus, after: &EquivalenceSetStatus) -> Option<Notice> {
+    let why = if after.reason.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", after.reason)
+    };
+    let note = format!("{:?} → {:?}{why}", before.regime, after.regime);
+    match after.regime.cmp(&before.regime) {
+        std::cmp::Ordering::Greater => Some(Notice::warning(events::REGIME_WORSENED, note)),
+        std::cmp::Ordering::Less => Some(Notice::normal(events::REGIME_IMPROVED, note)),
+        std::cmp::Ordering::Equal => None,
+    }
+}
+
+fn missing<'a>(from: &'a [IsolatedBackend], among: &[IsolatedBackend]) -> Vec<&'a IsolatedBackend> {
+    from.iter()
+        .filter(|backend| among.iter().all(|other| other.address != backend.address))
+        .collect()
+}
+
+fn isolations(before: &EquivalenceSetStatus, after: &EquivalenceSetStatus) -> Vec<Notice> {
+    let fresh = missing(&after.isolated, &before.isolated);
+    if fresh.len() > NAMED_MAX {
+        let note = format!(
+            "{} backends were taken out of rotation; see status.isolated",
+            fresh.len()
+        );
+        return vec![Notice::warning(events::BACKEND_ISOLATED, note)];
+    }
+    let told = |backend: &&IsolatedBackend| {
+        let agreeing = format!(
+            "{} of {} nodes agree",
+            backend.agreeing_nodes, backend.reporting_nodes
+        );
+        Notice::warning(
+            events::BACKEND_ISOLATED,
+            format!("{}: {}; {agreeing}", named(backend), backend.reason),
+        )
+    };
+    fresh.iter().map(told).collect()
+}
+
+fn returns(before: &EquivalenceSetStatus, after: &EquivalenceSetStatus) -> Vec<Notice> {
+    let back = missing(&before.isolated, &after.isolated);
+    // A full list hides who came back and who was only pushed out.
+    if after.truncated || before.truncated {
+        return Vec::new();
+    }
+    if back.len() > NAMED_MAX {
+        let note = format!("{} backends are back in rotation", back.len());
+        return vec![Notice::normal(events::BACKEND_RETURNED, note)];
+    }
+    let told = |backend: &&IsolatedBackend| {
+        Notice::normal(
+            events::BACKEND_RETURNED,
+            format!("{} is back in rotation, or gone", named(backend)),
+        )
+    };
+    back.iter().map(told).collect()
+}
+
+fn named(backend: &IsolatedBackend) -> String {
+    match (backend.pod.is_empty(), backend.node.is_empty()) {
+        (true, _) => backend.address.clone(),
+        (false, true) => format!("{} ({})", backend.address, backend.pod),
+        (false, false) => format!("{} ({}, {})", backend.address, backend.pod, backend.node),
+    }
+}
+
+fn hint(before: Option<&HintStatus>, after: Option<&HintStatus>) -> Option<Notice> {
+    let (before, after) = (before?, after?);
+    let note = format!(
+        "{} → {} replicas wanted: {}",
+        before.desired_replicas, after.desired_replicas, after.message
+    );
+    (before.desired_replicas != after.desired_replicas)
+        .then(|| Notice::normal(events::SCALE_HINT_CHANGED, note))
+}
+
+/// What happened to a policy.
+#[must_use]
+pub fn of_policy(before: &ContinuityPolicyStatus, after: &ContinuityPolicyStatus) -> Vec<Notice> {
+    let find = |status: &ContinuityPolicyStatus, kind: &str| {
+        status
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == kind)
+            .cloned()
+    };
+    let changed = |kind: &str| {
+        let (before, after) = (find(before, kind), find(after, kind)?);
+        let same =
+            before.is_some_and(|before| before.status == after.status && before.reason == after.reason);
+        (!same).then_some(after)
+    };
+    let mut notices = Vec::new();
+    if let Some(accepted) = changed(conditions::ACCEPTED) {
+        notices.push(if accepted.status == conditions::TRUE {
+            Notice::normal(events::POLICY_ACCEPTED, accepted.message)
+        } else {
+            Notice::warning(events::POLICY_REFUSED, accepted.message)
+        });
+    }
+    if let Some(programmed) =
+        changed(conditions::PROGRAMMED).filter(|condition| condition.status == conditions::TRUE)
+    {
+        notices.push(Notice::normal(events::POLICY_PROGRAMMED, programmed.message));
+    }
+    notices
+}
+
+/// Whether a person waits for this change: then it does not wait for the slow bucket.
+#[must_use]
+pub fn is_transition(before: &EquivalenceSetStatus, after: &EquivalenceSetStatus) -> bool {
+    let addresses = |status: &EquivalenceSetStatus| -> Vec<String> {
+        status
+            .isolated
+            .iter()
+            .map(|backend| backend.address.clone())
+            .collect()
+    };
+    let desired =
+        |status: &EquivalenceSetStatus| status.scale_hint.as_ref().map(|hint| hint.desired_replicas);
+    let ready = |status: &EquivalenceSetStatus| {
+        status
+            .conditions
+            .iter()
+            .map(|condition| (condition.type_.clone(), condition.status.clone()))
+            .collect::<Vec<_>>()
+    };
+    let would = |status: &EquivalenceSetStatus| {
+        status
+            .would_have
+            .as_ref()
+            .map(|would| (would.regime, would.isolated.clone()))
+    };
+    before.regime != after.regime
+        || before.admission != after.admission
+        || before.backends != after.backends
+        || before.observed_generation != after.observed_generation
+        || addresses(before) != addresses(after)
+        || desired(before) != desired(after)
+        || ready(before) != ready(after)
+        || would(before) != would(after)
+}
+
+#[cfg(test)]
+mod tests;

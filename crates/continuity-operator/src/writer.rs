@@ -1,0 +1,204 @@
+//! Writes one intent to the API, as the leader and with a deadline.
+//!
+//! Server-side apply throughout: the operator owns all of its own kinds and nothing but `status` of a policy, so force is
+//! safe. The answer of the server goes back into the picture at once; without it the next look, before the watch catches
+//! up, would write and tell everything twice.
+
+use crate::decide::{Aspect, Intent, Slot, Write};
+use crate::error::Error;
+use crate::lease::Claim;
+use crate::world::Change;
+use continuity_api::{
+    API_VERSION, ContinuityPolicy, EquivalencePlan, EquivalencePlanSpec, EquivalenceSet, EquivalenceSetSpec,
+    OPERATOR_MANAGER, labels,
+};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::runtime::events::{Event, Recorder};
+use kube::runtime::watcher;
+use kube::{Client, Resource};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// Longest wait for one write. Past it the connection is most likely dead, and the slot must be free again.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What is needed to write.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+    recorder: Recorder,
+}
+
+impl Writer {
+    /// A writer.
+    #[must_use]
+    pub const fn new(client: Client, recorder: Recorder) -> Self {
+        Self { client, recorder }
+    }
+
+    /// Writes `intent` under `claim` and tells its notices.
+    ///
+    /// # Errors
+    /// If the claim has run out, or the API server refuses or is slow.
+    pub async fn write(&self, intent: &Intent, claim: &Claim) -> Result<Option<Change>, Error> {
+        // Checked as late as possible: a process that was stopped between decision and write must not write.
+        if !claim.holds(Instant::now()) {
+            return Err(Error::NotLeading);
+        }
+        let change = tokio::time::timeout(DEADLINE, self.send(intent, claim))
+            .await
+            .map_err(|_| Error::Slow(DEADLINE.as_secs()))??;
+        if let Some(change) = &change {
+            self.tell(intent, change).await;
+        }
+        Ok(change)
+    }
+
+    async fn send(&self, intent: &Intent, claim: &Claim) -> Result<Option<Change>, Error> {
+        let Slot { aspect, key } = &intent.slot;
+        match (&intent.write, aspect) {
+            (Write::Nothing, _) => Ok(None),
+            (Write::Set { spec, service_uid }, _) => {
+                let body = set_body(&intent.slot, spec, service_uid)?;
+                let stored: EquivalenceSet = self.apply(&intent.slot, body, None).await?;
+                Ok(Some(Change::Set(watcher::Event::Apply(stored))))
+            }
+            (Write::Plan { spec, service_uid }, _) => {
+                let spec = EquivalencePlanSpec {
+                    writer_epoch: claim.epoch,
+                    ..spec.as_ref().clone()
+                };
+                let body = plan_body(&intent.slot, &spec, service_uid)?;
+                let stored: EquivalencePlan = self.apply(&intent.slot, body, None).await?;
+                Ok(Some(Change::Plan(watcher::Event::Apply(stored))))
+            }
+            (Write::SetStatus(status), _) => {
+                let body = status_body::<EquivalenceSet>(&key.name, serde_json::to_value(status)?);
+                let stored: EquivalenceSet = self.apply(&intent.slot, body, Some("status")).await?;
+                Ok(Some(Change::Set(watcher::Event::Apply(stored))))
+            }
+            (Write::PolicyStatus(status), _) => {
+                let body = status_body::<ContinuityPolicy>(&key.name, serde_json::to_value(status)?);
+                let stored: ContinuityPolicy = self.apply(&intent.slot, body, Some("status")).await?;
+                Ok(Some(Change::Policy(watcher::Event::Apply(stored))))
+            }
+            (Write::Delete { uid }, Aspect::Plan) => {
+                self.delete::<EquivalencePlan>(&intent.slot, uid.clone()).await
+            }
+            (Write::Delete { uid }, _) => self.delete::<EquivalenceSet>(&intent.slot, uid.clone()).await,
+        }
+    }
+
+    async fn apply<K>(&self, slot: &Slot, body: Value, part: Option<&str>) -> Result<K, Error>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), &slot.key.namespace);
+        let parameters = PatchParams::apply(OPERATOR_MANAGER).force();
+        let patch = Patch::Apply(&body);
+        let stored = match part {
+            Some(_) => api.patch_status(&slot.key.name, &parameters, &patch).await?,
+            None => api.patch(&slot.key.name, &parameters, &patch).await?,
+        };
+        Ok(stored)
+    }
+
+    async fn delete<K>(&self, slot: &Slot, uid: Option<String>) -> Result<Option<Change>, Error>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), &slot.key.namespace);
+        let preconditions = Some(Preconditions {
+            uid,
+            resource_version: None,
+        });
+        let parameters = DeleteParams {
+            preconditions,
+            ..DeleteParams::default()
+        };
+        api.delete(&slot.key.name, &parameters).await?;
+        Ok(None)
+    }
+
+    /// Events are a courtesy: one that can not be written is logged and forgotten.
+    async fn tell(&self, intent: &Intent, change: &Change) {
+        let object = match change {
+            Change::Set(watcher::Event::Apply(set)) => set.object_ref(&()),
+            Change::Policy(watcher::Event::Apply(policy)) => policy.object_ref(&()),
+            _ => return,
+        };
+        for notice in &intent.notices {
+            let event = Event {
+                type_: notice.kind(),
+                reason: notice.reason.to_owned(),
+                note: Some(notice.note.chars().take(1_000).collect()),
+                action: notice.reason.to_owned(),
+                secondary: None,
+            };
+            match tokio::time::timeout(DEADLINE, self.recorder.publish(&event, &object)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(object = %intent.slot.key, %error, "an Event was not written")
+                }
+                Err(_) => tracing::warn!(object = %intent.slot.key, "an Event was not written in time"),
+            }
+        }
+    }
+}
+
+fn set_body(slot: &Slot, spec: &EquivalenceSetSpec, service_uid: &str) -> Result<Value, Error> {
+    let metadata = metadata(slot, &spec.service.name, &spec.port.label, service_uid);
+    Ok(json!({
+        "apiVersion": API_VERSION,
+        "kind": EquivalenceSet::kind(&()),
+        "metadata": metadata,
+        "spec": serde_json::to_value(spec)?,
+    }))
+}
+
+fn plan_body(slot: &Slot, spec: &EquivalencePlanSpec, service_uid: &str) -> Result<Value, Error> {
+    let metadata = metadata(slot, &spec.service.name, &spec.port.label, service_uid);
+    Ok(json!({
+        "apiVersion": API_VERSION,
+        "kind": EquivalencePlan::kind(&()),
+        "metadata": metadata,
+        "spec": serde_json::to_value(spec)?,
+    }))
+}
+
+fn metadata(slot: &Slot, service: &str, port: &str, service_uid: &str) -> Value {
+    json!({
+        "name": slot.key.name,
+        "namespace": slot.key.namespace,
+        "labels": {
+            labels::SERVICE: service,
+            labels::PORT: port,
+            labels::MANAGED_BY: labels::MANAGED_BY_OPERATOR,
+            labels::PART_OF: labels::PART_OF_CONTINUITY,
+        },
+        "ownerReferences": [{
+            "apiVersion": "v1",
+            "kind": "Service",
+            "name": service,
+            "uid": service_uid,
+            "controller": true,
+            // A Service must not wait for us when it is deleted.
+            "blockOwnerDeletion": false,
+        }],
+    })
+}
+
+fn status_body<K: Resource<DynamicType = ()>>(name: &str, status: Value) -> Value {
+    json!({
+        "apiVersion": API_VERSION,
+        "kind": K::kind(&()),
+        "metadata": { "name": name },
+        "status": status,
+    })
+}
