@@ -12,10 +12,10 @@ use evidence::{Backend, Verdict};
 use trust::Slope;
 
 use super::{Agent, Kernel, Law, Plan};
-use crate::choice::{decay, kms, lg};
+use crate::choice::{SLOTS, decay, kms, lg};
 use crate::policy::Policy;
 use crate::scenario::Scenario;
-use crate::span::{SECOND, micros, nanos, seconds};
+use crate::span::{MILLI, SECOND, micros, nanos, seconds};
 
 /// One node's reference agent.
 pub struct Reference {
@@ -170,12 +170,17 @@ impl Reference {
             }
         };
         let weights: Vec<f64> = self.backends.iter_mut().map(weight).collect();
-        let counts = share::apportion(&weights, self.seed);
+        let many = weights.iter().filter(|&&weight| weight > 0.0).count();
+        let turn = if many > SLOTS {
+            (now / MILLI / 200).wrapping_mul(64)
+        } else {
+            0
+        };
+        let counts = share::apportion(&weights, self.seed.wrapping_add(turn));
         if counts != self.table {
             share::fill(&mut kernel.chooser.slots.id, &counts);
             self.table = counts;
         }
-        let many = weights.iter().filter(|&&weight| weight > 0.0).count();
         let fair = 64.0 / (many as f64).max(1.0);
         for ((backend, record), &slots) in self
             .backends
@@ -183,7 +188,7 @@ impl Reference {
             .zip(&mut kernel.chooser.records)
             .zip(&self.table)
         {
-            record.off = u8::from(slots == 0);
+            record.off = u8::from(slots == 0 && many <= SLOTS);
             let octaves = if slots == 0 {
                 0.0
             } else {

@@ -10,8 +10,11 @@ const WHOLE: u32 = 64;
 pub(super) fn apportion(weights: &[f64], seed: u64) -> Vec<u32> {
     let total: f64 = weights.iter().sum();
     let used = weights.iter().filter(|&&weight| weight > 0.0).count();
-    if used == 0 || used > SLOTS {
-        return weights.iter().map(|_| 0).collect();
+    if used == 0 {
+        return vec![0; weights.len()];
+    }
+    if used > SLOTS {
+        return window(weights, used, seed);
     }
     let free = (SLOTS - used) as f64;
     let exact: Vec<f64> = weights
@@ -50,6 +53,18 @@ pub(super) fn apportion(weights: &[f64], seed: u64) -> Vec<u32> {
         }
     }
     counts
+}
+
+/// More backends than slots: one slot for each of 64, others at every call. The published text prefers a larger table.
+fn window(weights: &[f64], used: usize, start: u64) -> Vec<u32> {
+    let start = usize::try_from(start % used as u64).unwrap_or(0);
+    let mut place = 0;
+    let mut one = |&weight: &f64| {
+        let inside = weight > 0.0 && (place + used - start) % used < SLOTS;
+        place += usize::from(weight > 0.0);
+        u32::from(inside)
+    };
+    weights.iter().map(&mut one).collect()
 }
 
 fn fair(exact: f64, free: f64) -> f64 {
@@ -103,6 +118,19 @@ mod tests {
                     .all(|(&count, &weight)| (count > 0) == (weight > 0.0))
             );
         }
+    }
+
+    #[test]
+    fn more_backends_than_slots_take_turns() {
+        let seen: Vec<u32> = (0..3).fold(vec![0; 100], |seen, turn| {
+            let counts = apportion(&[1.0; 100], turn * 64);
+            assert_eq!(counts.iter().sum::<u32>(), 64);
+            seen.iter()
+                .zip(counts)
+                .map(|(seen, count)| seen + count)
+                .collect()
+        });
+        assert!(seen.iter().all(|&seen| seen > 0), "{seen:?}");
     }
 
     #[test]
