@@ -51,7 +51,7 @@ pub enum Error {
         source: Box<aya::programs::ProgramError>,
     },
     /// The object could not be loaded.
-    #[error("the kernel refused the maps: {0}")]
+    #[error("the kernel refused the maps: {}", causes(.0.as_ref()))]
     Object(#[from] Box<aya::EbpfError>),
     /// Something that was asked for by name.
     #[error("there is no {0}")]
@@ -162,4 +162,18 @@ impl Error {
             | Self::LeftBehind { .. } => Category::Kernel,
         }
     }
+}
+
+/// An error and what caused it, in one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let next_text = next.to_string();
+        if !text.ends_with(&next_text) {
+            text = format!("{text}: {next_text}");
+        }
+        cause = next.source();
+    }
+    text
 }

@@ -93,7 +93,7 @@ fn bpffs(options: &Options) -> Capability {
 }
 
 fn privileges() -> [Capability; 3] {
-    let effective = fs::read_to_string("/proc/self/status")
+    let effective = fs::read_to_string("/proc/thread-self/status")
         .ok()
         .and_then(|status| effective(&status));
     let has = |bit: u32| effective.map(|set| set >> bit & 1 == 1 || set >> CAP_SYS_ADMIN & 1 == 1);
@@ -105,7 +105,7 @@ fn privileges() -> [Capability; 3] {
         found: match met {
             Some(true) => "held".to_owned(),
             Some(false) => "not held".to_owned(),
-            None => "/proc/self/status could not be read".to_owned(),
+            None => "/proc/thread-self/status could not be read".to_owned(),
         },
         fallback,
     };

@@ -100,11 +100,19 @@ impl Ground {
         plane
     }
 
-    /// A cgroup below the test's own.
-    pub(crate) fn child(&self, name: &str) -> PathBuf {
-        let path = self.cgroup.join(name);
-        fs::create_dir_all(&path).expect("make a cgroup");
-        path
+    /// Pin of a map.
+    pub(crate) fn map(&self, name: &str) -> PathBuf {
+        self.options.pins.join("v1/maps").join(name)
+    }
+
+    /// Pin of a program.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.options.pins.join("v1/programs").join(name)
+    }
+
+    /// Pin of a link.
+    pub(crate) fn link(&self, name: &str) -> PathBuf {
+        self.options.pins.join("v1/links").join(name)
     }
 }
 

@@ -1,17 +1,15 @@
 //! The programs in the running kernel: a child cgroup, a network namespace and a bpffs of our own, real sockets.
 //!
 //! Needs root. Without it the tests fail; they never skip.
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#![allow(clippy::panic, reason = "a test fails by panic")]
 
+mod contract;
+mod cost;
 mod failsafe;
 mod ground;
 mod life;
 mod measure;
+mod privilege;
 mod refuse;
 mod server;
 mod steer;
