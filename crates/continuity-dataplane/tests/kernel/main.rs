@@ -1,7 +1,12 @@
 //! The programs in the running kernel: a child cgroup, a network namespace and a bpffs of our own, real sockets.
 //!
 //! Needs root. Without it the tests fail; they never skip.
-#![allow(clippy::panic, reason = "a test fails by panic")]
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panic"
+)]
 
 mod contract;
 mod cost;
