@@ -43,7 +43,7 @@ const RECIPES: [Recipe; 3] = [
     },
 ];
 /// Built with the images, for the machine itself.
-const TOOLS: [&str; 1] = ["continuity-cli"];
+const TOOLS: [&str; 2] = ["continuity-cli", "continuity-inspect"];
 
 /// An image as an OCI archive on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]

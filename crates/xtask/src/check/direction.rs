@@ -78,8 +78,13 @@ const RULES: &[Rule] = &[
         never: &["kube", "aya"],
     },
     Rule {
+        name: "continuity-inspect",
+        ours: &["continuity-wire"],
+        never: &["kube", "tokio"],
+    },
+    Rule {
         name: "xtask",
-        ours: &[],
+        ours: &["continuity-traffic"],
         never: &["kube", "aya"],
     },
 ];

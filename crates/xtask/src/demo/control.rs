@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use super::install::NAMESPACE;
 use super::kernel::Maps;
-use super::workload::PAIR;
+use super::workload::{self, PAIR};
 use super::{agent, share, status};
 use crate::Error;
 use crate::cluster::{Cluster, Node};
@@ -68,18 +68,13 @@ pub(super) fn kill_agents(node: Option<&str>) -> Result<u64, Error> {
 }
 
 /// Age of the heartbeat, s, when the kernel of a node went into `state`, which it is in now; `None` if it is in another.
-/// The heart beat last up to one tick (0.15 s) before the kill at `killed_ns`.
-pub(super) fn failsafe_age(
-    cluster: &Cluster,
-    node: Node,
-    state: &str,
-    killed_ns: u64,
-) -> Result<Option<f64>, Error> {
+pub(super) fn failsafe_age(cluster: &Cluster, node: Node, state: &str) -> Result<Option<f64>, Error> {
     let maps = Maps::of(cluster, node)?;
-    let mut sets = maps.sets_of(PAIR[0], "http").filter(|set| set.failsafe == state);
-    Ok(sets
-        .next()
-        .and_then(|set| set.failsafe_since_ns.checked_sub(killed_ns))
+    let set = maps
+        .set_at(workload::address(cluster, PAIR[0])?)
+        .filter(|set| set.failsafe == state);
+    Ok(set
+        .and_then(|set| set.failsafe_since_ns.checked_sub(maps.heartbeat_ns))
         .map(share::seconds))
 }
 

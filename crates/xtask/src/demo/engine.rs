@@ -235,22 +235,7 @@ fn fair(half: &Half) -> f64 {
 pub(super) fn wanted(cluster: &Cluster, beside: Beside) -> Result<Vec<Wanted>, Error> {
     let mut all = Vec::new();
     for (number, service) in (0_u8..).zip(PAIR) {
-        let addresses = workload::addresses(cluster, service)?;
-        let missing = || Error::Unknown {
-            kind: "address family",
-            name: service.to_owned(),
-            known: addresses
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(", "),
-        };
-        let four = addresses
-            .iter()
-            .find(|ip| ip.is_ipv4())
-            .copied()
-            .ok_or_else(missing)?;
-        let http = SocketAddr::new(four, 80);
+        let http = workload::address(cluster, service)?;
         all.push(Wanted {
             id: number,
             target: http,
@@ -265,14 +250,16 @@ pub(super) fn wanted(cluster: &Cluster, beside: Beside) -> Result<Vec<Wanted>, E
         });
         let target = match beside {
             Beside::Nothing => continue,
-            Beside::OtherPort => SocketAddr::new(four, 81),
+            Beside::OtherPort => SocketAddr::new(http.ip(), 81),
             Beside::Ipv6 => {
-                let six = addresses
-                    .iter()
-                    .find(|ip| ip.is_ipv6())
-                    .copied()
-                    .ok_or_else(missing)?;
-                SocketAddr::new(six, 80)
+                let found = workload::addresses(cluster, service)?;
+                let missing = || Error::Unknown {
+                    kind: "IPv6 address of Service",
+                    name: service.to_owned(),
+                    known: http.to_string(),
+                };
+                let six = found.iter().find(|ip| ip.is_ipv6()).copied();
+                SocketAddr::new(six.ok_or_else(missing)?, 80)
             }
         };
         all.push(Wanted {
@@ -357,11 +344,11 @@ fn watch(
     let explained = Some(status::explain(PAIR[0])?);
     let mut maps_share = None;
     if let Some((_, victims)) = halves.first() {
+        let frontend = workload::address(cluster, PAIR[0])?;
         for node in cluster.nodes() {
             let maps = Maps::of(cluster, node)?;
-            let shares = victims
-                .iter()
-                .filter_map(|pod| maps.share(PAIR[0], "http", &pod.address.to_string()));
+            let set = maps.set_at(frontend);
+            let shares = victims.iter().filter_map(|pod| set?.share(pod.address));
             maps_share = shares.chain(maps_share).reduce(f64::max);
         }
     }

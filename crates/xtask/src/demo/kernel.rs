@@ -1,7 +1,9 @@
 //! What the pinned maps of a node say, read past the running agent.
 //!
-//! `continuity-agent inspect` opens the pins, writes nothing, and prints them as JSON. It is run on the node from the
-//! outside, so it also answers while no agent runs, which is when HOLD and FALLBACK happen.
+//! `continuity-inspect` opens the pins, writes nothing, and prints them as JSON. It shares no code with the agent but the
+//! layout of the maps, and it also answers while no agent runs, which is when HOLD and FALLBACK happen.
+
+use std::net::SocketAddr;
 
 use serde::Deserialize;
 
@@ -9,83 +11,71 @@ use crate::Error;
 use crate::cluster::{Cluster, Node};
 use crate::image;
 
+/// Where the pins of the present schema are, as a node sees it.
+const PINS: &str = "/sys/fs/bpf/continuity/v1";
+
 /// The maps of one node.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 pub(super) struct Maps {
+    /// The agent's last sign of life, `CLOCK_MONOTONIC`.
+    pub(super) heartbeat_ns: u64,
     /// The sets in them.
-    pub(super) sets: Vec<Set>,
+    sets: Vec<Set>,
 }
 
 /// One set in the maps.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 pub(super) struct Set {
-    /// Namespace of the Service.
-    pub(super) namespace: String,
-    /// Name of the Service.
-    pub(super) service: String,
-    /// Name of the port.
-    pub(super) port: String,
-    /// Epoch of the field.
-    pub(super) epoch: u64,
+    frontends: Vec<SocketAddr>,
     /// Normal, Hold or Fallback, as the last connect saw it.
     pub(super) failsafe: String,
     /// When a connect last saw it change, `CLOCK_MONOTONIC`; 0 for never.
     pub(super) failsafe_since_ns: u64,
-    /// Connects counted since the maps were made.
-    pub(super) connects: u64,
-    /// The backends.
-    pub(super) backends: Vec<Backend>,
+    steered: u64,
+    passed_fallback: u64,
+    backends: Vec<Backend>,
 }
 
 /// One backend in the maps.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-pub(super) struct Backend {
-    /// "ip:port", IPv6 in brackets.
-    pub(super) address: String,
-    /// Slots that name it, in millionths of the table.
-    pub(super) share_ppm: u64,
-    /// Connects that were given to it.
-    pub(super) attempts: u64,
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+struct Backend {
+    address: SocketAddr,
+    share_ppm: u32,
 }
 
 impl Maps {
     /// Reads the maps of a node.
     pub(super) fn of(cluster: &Cluster, node: Node) -> Result<Self, Error> {
-        let program = image::binary_path("continuity-agent").into_os_string();
-        let output = cluster.on_node(node, [program, "inspect".into()])?.output()?;
+        let program = image::binary_path("continuity-inspect").into_os_string();
+        let output = cluster
+            .on_node(node, [program, "maps".into(), PINS.into()])?
+            .output()?;
         serde_json::from_slice(&output.stdout).map_err(|source| Error::Json {
-            what: "the answer of continuity-agent inspect".to_owned(),
+            what: "the answer of continuity-inspect".to_owned(),
             source,
         })
     }
 
-    /// The sets of a Service's port; IPv4 and IPv6 may be one set or two.
-    pub(super) fn sets_of(&self, service: &str, port: &str) -> impl Iterator<Item = &Set> {
-        self.sets
-            .iter()
-            .filter(move |set| set.service == service && set.port == port)
-    }
-
-    /// The largest share, 0 to 1, that the table of a Service's port gives an address (without its port).
-    pub(super) fn share(&self, service: &str, port: &str, address: &str) -> Option<f64> {
-        let backends = self.sets_of(service, port).flat_map(|set| &set.backends);
-        let mine = backends.filter(|backend| host(&backend.address) == address);
-        mine.map(|backend| super::latency::fraction(usize::try_from(backend.share_ppm).unwrap_or(0)) / 1e6)
-            .reduce(f64::max)
+    /// The set that clients reach at this address.
+    pub(super) fn set_at(&self, frontend: SocketAddr) -> Option<&Set> {
+        self.sets.iter().find(|set| set.frontends.contains(&frontend))
     }
 
     /// Connects counted over all sets.
     pub(super) fn connects(&self) -> u64 {
-        self.sets.iter().map(|set| set.connects).sum()
+        self.sets
+            .iter()
+            .map(|set| set.steered + set.passed_fallback)
+            .sum()
     }
 }
 
-/// The address without its port.
-fn host(address: &str) -> &str {
-    address
-        .rsplit_once(':')
-        .map_or(address, |(host, _)| host)
-        .trim_matches(['[', ']'])
+impl Set {
+    /// The share, 0 to 1, that the table gives a pod.
+    pub(super) fn share(&self, pod: std::net::IpAddr) -> Option<f64> {
+        let backend = self.backends.iter().find(|backend| backend.address.ip() == pod)?;
+        Some(f64::from(backend.share_ppm) / 1e6)
+    }
 }
 
 #[cfg(test)]
@@ -93,25 +83,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_is_found_by_address() {
-        let backend = |address: &str, share_ppm| Backend {
-            address: address.into(),
-            share_ppm,
-            attempts: 0,
-        };
-        let backends = vec![backend("10.244.1.5:8080", 0), backend("10.244.2.5:8080", 250_000)];
-        let set = Set {
-            service: "checkout".into(),
-            port: "http".into(),
-            connects: 7,
-            backends,
-            ..Set::default()
-        };
-        let maps = Maps { sets: vec![set] };
-        assert_eq!(maps.share("checkout", "http", "10.244.1.5"), Some(0.0));
-        assert_eq!(maps.share("checkout", "http", "10.244.2.5"), Some(0.25));
-        assert_eq!(maps.share("checkout", "admin", "10.244.2.5"), None);
-        assert_eq!(maps.connects(), 7);
-        assert_eq!(host("[fd00:10:244:1::5]:8080"), "fd00:10:244:1::5");
+    fn the_answer_of_the_inspector_is_understood() {
+        let text = r#"{"heartbeat_ns":7,"sets":[{"frontends":["10.96.1.1:80","[fd00:10:96::1]:80"],"enforced":true,
+            "epoch":3,"failsafe":"Hold","failsafe_since_ns":9,"steered":5,"steered_in_hold":1,"passed_fallback":2,
+            "backends":[{"address":"10.244.1.5:8080","share_ppm":0},{"address":"10.244.2.5:8080","share_ppm":250000}]}]}"#;
+        let maps: Maps = serde_json::from_str(text).unwrap();
+        let set = maps.set_at("10.96.1.1:80".parse().unwrap()).unwrap();
+        assert_eq!(set.share("10.244.2.5".parse().unwrap()), Some(0.25));
+        assert_eq!(set.share("10.244.9.9".parse().unwrap()), None);
+        assert!(maps.set_at("10.96.1.1:81".parse().unwrap()).is_none());
+        assert_eq!((maps.connects(), set.failsafe.as_str()), (7, "Hold"));
     }
 }

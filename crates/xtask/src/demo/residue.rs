@@ -8,34 +8,44 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aya::maps::loaded_maps;
-use aya::programs::{ProgramType, loaded_programs};
+use serde::Deserialize;
 
 use super::agent;
 use crate::Error;
 use crate::cluster::Cluster;
+use crate::image;
+use crate::process::Run;
 
 /// The kernel frees programs and maps after a grace period.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// One object, as the inspector prints it.
+#[derive(Deserialize)]
+struct Object {
+    kind: String,
+    id: u32,
+    name: String,
+}
+
 /// Programs and maps, by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Residue {
-    objects: BTreeMap<(&'static str, u32), String>,
+    objects: BTreeMap<(String, u32), String>,
 }
 
 impl Residue {
     /// What is there now. Programs that container runtimes attach to containers are left out.
-    pub(super) fn now() -> Self {
-        let programs = loaded_programs()
-            .flatten()
-            .filter(|program| program.program_type() != ProgramType::CgroupDevice.into());
-        let programs = programs.map(|p| (("program", p.id()), p.name_as_str().unwrap_or("?").to_owned()));
-        let maps = loaded_maps().flatten();
-        let maps = maps.map(|m| (("map", m.id()), m.name_as_str().unwrap_or("?").to_owned()));
-        Self {
-            objects: programs.chain(maps).collect(),
-        }
+    pub(super) fn now() -> Result<Self, Error> {
+        let output = Run::new(image::binary_path("continuity-inspect"))
+            .arg("objects")
+            .output()?;
+        let objects: Vec<Object> = serde_json::from_slice(&output.stdout).map_err(|source| Error::Json {
+            what: "the answer of continuity-inspect".to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            objects: objects.into_iter().map(|o| ((o.kind, o.id), o.name)).collect(),
+        })
     }
 
     /// What is here and not in `before`.
@@ -45,13 +55,13 @@ impl Residue {
             .iter()
             .filter(|(key, _)| !before.objects.contains_key(key));
         Self {
-            objects: fresh.map(|(key, name)| (*key, name.clone())).collect(),
+            objects: fresh.map(|(key, name)| (key.clone(), name.clone())).collect(),
         }
     }
 
     /// The objects of `self` that are of the same kind and name as one of `brought`.
     fn named_like(&self, brought: &Self) -> Vec<String> {
-        let like = |kind: &str, name: &str| brought.objects.iter().any(|((k, _), n)| *k == kind && n == name);
+        let like = |kind: &str, name: &str| brought.objects.iter().any(|((k, _), n)| k == kind && n == name);
         let found = self.objects.iter().filter(|((kind, _), name)| like(kind, name));
         found
             .map(|((kind, id), name)| format!("{kind} {id} {name}"))
@@ -60,7 +70,7 @@ impl Residue {
 
     /// Number of programs and of maps.
     pub(super) fn counts(&self) -> (usize, usize) {
-        let of = |kind| self.objects.keys().filter(|(k, _)| *k == kind).count();
+        let of = |kind| self.objects.keys().filter(|(k, _)| k == kind).count();
         (of("program"), of("map"))
     }
 }
@@ -85,7 +95,7 @@ pub(super) fn left(cluster: &Cluster, before: &Residue, brought: &Residue) -> Re
     }
     let begun = Instant::now();
     loop {
-        let there = Residue::now().since(before).named_like(brought);
+        let there = Residue::now()?.since(before).named_like(brought);
         if there.is_empty() || begun.elapsed() > PATIENCE {
             lines.extend(there);
             return Ok(lines);
@@ -98,11 +108,11 @@ pub(super) fn left(cluster: &Cluster, before: &Residue, brought: &Residue) -> Re
 mod tests {
     use super::*;
 
-    fn residue(objects: &[(&'static str, u32, &str)]) -> Residue {
+    fn residue(objects: &[(&str, u32, &str)]) -> Residue {
         Residue {
             objects: objects
                 .iter()
-                .map(|(kind, id, name)| ((*kind, *id), (*name).to_owned()))
+                .map(|(kind, id, name)| (((*kind).to_owned(), *id), (*name).to_owned()))
                 .collect(),
         }
     }

@@ -191,7 +191,7 @@ impl<'a> Scene<'a> {
         let mut agents = Agents::default();
         for (at, state) in [(8, "Hold"), (18, "Fallback")] {
             sleep_until(begin_ns, Duration::from_secs(at));
-            let age = control::failsafe_age(self.cluster, node, state, begin_ns)?;
+            let age = control::failsafe_age(self.cluster, node, state)?;
             if state == "Hold" {
                 agents.held_s = age
             } else {

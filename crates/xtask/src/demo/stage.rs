@@ -70,9 +70,9 @@ pub(super) fn play(names: &[&str], images: &[Image], keep: bool, progress: &Prog
         stage.check(Check::at_most("cluster", "bring-up", Some(up), UP_SECONDS, " s"));
     }
     cluster.load_images(images, progress)?;
-    let before = Residue::now();
+    let before = Residue::now()?;
     stage.install(&cluster)?;
-    let brought = Residue::now().since(&before);
+    let brought = Residue::now()?.since(&before);
     let measured = stage.measure(&cluster, images, names);
     // What was measured is reported, also if a later step failed.
     stage.report.nodes = cluster
@@ -119,9 +119,9 @@ pub fn test_on_cluster(filter: Option<&str>, progress: &Progress) -> Result<Vec<
     stage.report.command = "cargo xtask test".to_owned();
     stage.report.machine = machine();
     cluster.load_images(&images, progress)?;
-    let before = Residue::now();
+    let before = Residue::now()?;
     let tested = stage.install(&cluster).and_then(|()| {
-        let brought = Residue::now().since(&before);
+        let brought = Residue::now()?.since(&before);
         stage.measure(&cluster, &images, &names)?;
         stage.remove(&cluster, &before, &brought)
     });

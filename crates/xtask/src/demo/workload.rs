@@ -126,6 +126,22 @@ pub(super) fn addresses(cluster: &Cluster, service: &str) -> Result<Vec<IpAddr>,
     Ok(found)
 }
 
+/// Where clients reach a Service's first port over IPv4.
+pub(super) fn address(cluster: &Cluster, service: &str) -> Result<SocketAddr, Error> {
+    let found = addresses(cluster, service)?;
+    let four = found.iter().find(|ip| ip.is_ipv4()).copied();
+    four.map(|ip| SocketAddr::new(ip, 80))
+        .ok_or_else(|| Error::Unknown {
+            kind: "IPv4 address of Service",
+            name: service.to_owned(),
+            known: found
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
+}
+
 /// Control connections to all servers of a Service.
 pub(super) fn servers(cluster: &Cluster, app: &str) -> Result<Vec<Server>, Error> {
     pods(cluster, app)?
