@@ -8,9 +8,12 @@
 use crate::track::{Phase, Track};
 use crate::{Advice, BackendSample, Drip, Nanos, SetConfig};
 
-/// Bounds of the spacing: below, a busy fleet would test more often than it learns; above, a quiet service would
-/// never find out that a backend is well (one connection a minute is the most it costs).
-const SPACING: (f64, f64) = (1.0, 60.0);
+/// Least spacing: a busy fleet would test more often than it learns.
+const LEAST: f64 = 1.0;
+/// Most spacing, s: what a quiet service (below 20 connections a second) may wait to find out that a backend is well, and
+/// what a large fleet may, whose nodes tell one another.
+const MOST: (f64, f64) = (60.0, 300.0);
+const QUIET: f64 = 20.0;
 /// While a returning backend's level in the kernel is this far above the median (Q8), the choice would starve it:
 /// direct connections show the kernel that it is well.
 const STARVED: i32 = 256;
@@ -25,7 +28,9 @@ pub(crate) fn spacing(advice: &Advice<'_>, own_rate: f64, config: &SetConfig) ->
     };
     let share = f64::from(config.isolation.drip_per_million.clamp(100, 10_000)) / 1e6;
     let seconds = nodes / (share * rate.max(1e-9));
-    Nanos(crate::number::to_u64(seconds.clamp(SPACING.0, SPACING.1) * 1e9))
+    Nanos(crate::number::to_u64(
+        seconds.clamp(LEAST, (MOST.0 * rate / QUIET).clamp(MOST.0, MOST.1)) * 1e9,
+    ))
 }
 
 /// Part of the spacing by which this node's tests are late, so that nodes do not test together; thirds by golden ratio.
@@ -34,24 +39,20 @@ pub(crate) fn phase(seed: u64, spacing: Nanos) -> Nanos {
     Nanos(crate::number::to_u64(spacing.0 as f64 * fraction))
 }
 
-/// First test of a fresh isolation: when the hold ends, so that a mistake is short.
-pub(crate) fn first(hold_until: Nanos, seed: u64) -> Nanos {
-    hold_until + phase(seed, Nanos::from_secs(1))
+/// First test of a fresh isolation: after the hold, anywhere in one spacing, so that the nodes' tests are spread from the
+/// start; all of them at the end of the hold would be one failure a node.
+pub(crate) fn first(hold_until: Nanos, spacing: Nanos, seed: u64) -> Nanos {
+    hold_until + phase(seed, spacing)
 }
 
 /// Notes a test that left and sets the next.
-pub(crate) fn observe(track: &mut Track, sample: &BackendSample, spacing: Nanos, seed: u64, now: Nanos) {
+pub(crate) fn observe(track: &mut Track, sample: &BackendSample, spacing: Nanos, now: Nanos) {
     if sample.attempts == 0 || now < track.drip_due {
         return;
     }
     match track.phase {
         Phase::Isolated(_) => {
-            let apart = if track.tested {
-                spacing
-            } else {
-                Nanos(spacing.0 / 2) + phase(seed, spacing)
-            };
-            track.drip_due = now + apart.max(Nanos::from_secs(1));
+            track.drip_due = now + spacing;
             track.tested = true;
         }
         Phase::Returning { .. } => track.drip_due = now + SHOWING,

@@ -10,6 +10,7 @@
 //! Left out on purpose: Kubernetes, the kernel's maps, names of backends (a backend is a [`BackendId`]; the caller knows
 //! its address), and time itself (`now` is an argument).
 
+mod alarm;
 mod baseline;
 mod config;
 mod demand;
@@ -19,6 +20,7 @@ mod evidence;
 pub mod hint;
 pub mod histogram;
 mod isolation;
+mod look;
 mod number;
 mod outcome;
 mod pressure;

@@ -1,5 +1,6 @@
 //! What a set remembers between steps.
 
+use crate::alarm::Alarm;
 use crate::baseline::{Baseline, Fleet};
 use crate::demand::Demand;
 use crate::regime::Machine;
@@ -21,6 +22,7 @@ pub struct SetState {
     pub(crate) demand: Demand,
     pub(crate) machine: Machine,
     pub(crate) spill: Spill,
+    pub(crate) alarm: Alarm,
     /// Pressure of the set beside its calm level, mean of 2 s.
     pub(crate) pressure: f64,
     pub(crate) outcome: Outcome,
@@ -48,6 +50,7 @@ impl Default for SetState {
             demand: Demand::default(),
             machine: Machine::default(),
             spill: Spill::default(),
+            alarm: Alarm::default(),
             pressure: 1.0,
             outcome: Outcome::default(),
             owners: Vec::new(),

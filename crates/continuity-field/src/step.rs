@@ -4,7 +4,8 @@
 //! late answers, shares and regimes at every look (about 200 ms), so that the tick of the caller changes no meaning.
 
 use crate::baseline::Fleet;
-use crate::evidence::{self, Around, LOOK, Yardstick};
+use crate::evidence::{self, Around};
+use crate::look::{self, LOOK, Yardstick};
 use crate::regime::Signals;
 use crate::track::{self, Phase};
 use crate::{InputError, Nanos, Outcome, Reason, Samples, SetConfig, SetState};
@@ -114,7 +115,7 @@ fn observe(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, dt: 
     for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
         let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
         let yardstick = Yardstick::new(peers, &state.baseline, config);
-        evidence::observe(track, sample, &yardstick, now);
+        look::observe(track, sample, &yardstick, now);
         evidence::fail(track, sample, dt, now);
         track.trust.observe(sample, dt);
         if track.in_use() {
@@ -143,7 +144,7 @@ fn observe(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, dt: 
     let spacing = drip::spacing(&samples.advice, state.demand.rate(), config);
     let peers = pressure::median(&state.levels);
     for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
-        drip::observe(track, sample, spacing, config.seed, now);
+        drip::observe(track, sample, spacing, now);
         isolation::forgive(track, peers, calm, &mut state.outcome.reasons, now);
     }
 }
@@ -153,7 +154,7 @@ fn close(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, second
     for track in &mut state.tracks {
         let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
         let yardstick = Yardstick::new(peers, &state.baseline, config);
-        evidence::close(track, &yardstick, &state.baseline, config);
+        look::close(track, &yardstick, &state.baseline, config);
     }
     state.rank();
     let used = state
@@ -194,12 +195,23 @@ fn judge(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, now: N
         .iter()
         .filter(|track| track.in_use())
         .for_each(|track| around.note(track));
+    let tracks = &state.tracks;
+    state.alarm.follow(now, |id| {
+        let track = tracks.iter().find(|track| track.id == id)?;
+        Some((
+            track.isolation().is_some(),
+            track.run > 0 || track.look.hits & 1 > 0,
+        ))
+    });
+    let armed = state.alarm.armed(now) && state.baseline.warm();
     let reasons = &mut state.outcome.reasons;
     for track in &mut state.tracks {
         let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
         if track.in_use() {
             let yardstick = Yardstick::new(peers, &state.baseline, config);
-            track.evidence = evidence::judge(track, &yardstick, &around, &config.isolation, now);
+            let found = evidence::judge(track, &yardstick, &around, &config.isolation, armed, now);
+            track.evidence = found.map(|(evidence, _)| evidence);
+            track.single = found.is_some_and(|(_, single)| single);
         }
     }
     isolation::relax(&mut state.tracks, config, reasons, now);
@@ -207,11 +219,15 @@ fn judge(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, now: N
     if config.isolation.enabled {
         isolation::decide(&mut state.tracks, config, reasons, now);
     }
+    let spacing = drip::spacing(&samples.advice, state.demand.rate(), config);
     for track in &mut state.tracks {
         if let Phase::Isolated(isolation) = track.phase
             && isolation.since == now
         {
-            track.drip_due = drip::first(isolation.hold_until, config.seed);
+            track.drip_due = drip::first(isolation.hold_until, spacing, config.seed);
+            if track.single {
+                state.alarm.raise(track.id);
+            }
         }
     }
     for &backend in &state.joined {

@@ -3,7 +3,7 @@
 //! A memory follows its backend by identity, never by index. A backend that leaves is forgotten; one that joins a
 //! running set starts slowly; the first step of a set takes all as they are.
 
-use crate::evidence::Look;
+use crate::look::Look;
 use crate::{BackendId, BackendSample, Evidence, InputError, Isolation, Nanos};
 
 /// Where a backend stands, with what is needed to leave that place.
@@ -36,7 +36,7 @@ pub(crate) struct Track {
     pub ended: f64,
     /// Moving mean of the error share, gain as for the level.
     pub error: f64,
-    /// Failures since the last good answer, and the same with refusals counted double.
+    /// Failures since the last good answer; and the same without clients that gave up and with refusals doubled.
     pub run: u32,
     pub run_weight: u32,
     pub last_failure: Option<Nanos>,
@@ -54,8 +54,9 @@ pub(crate) struct Track {
     pub trust: crate::trust::Trust,
     /// Latest pressure.
     pub pressure: crate::pressure::Pressure,
-    /// Evidence against it in this step.
+    /// Evidence against it in this step, and whether it is a single sign.
     pub evidence: Option<Evidence>,
+    pub single: bool,
     /// It was said that it must stay in use; said once per spell.
     pub said_kept: bool,
     /// The latest verdict of others that was acted on.
@@ -86,6 +87,7 @@ impl Track {
             trust: crate::trust::Trust::default(),
             pressure: crate::pressure::Pressure::default(),
             evidence: None,
+            single: false,
             said_kept: false,
             verdict_given: now,
         }

@@ -1,0 +1,232 @@
+//! Looks: what about 200 ms showed of one backend, whatever the tick, so that "3 of 5" means the same time everywhere.
+//!
+//! A request that has not answered yet already counts by its age (censored), but one stuck request is one sign however
+//! often it is looked at. While a backend is isolated only its answers count: what waits there has already decided.
+
+use crate::baseline::Baseline;
+use crate::histogram::{self, AGE_BUCKETS};
+use crate::track::Track;
+use crate::{BackendSample, Nanos, SetConfig};
+
+/// Least length of a look: two ticks of 100 ms − 5 %, or one of 200 ms − 5 %.
+pub(crate) const LOOK: Nanos = Nanos::from_millis(180);
+/// Looks whose late answers are remembered: 3.2 s.
+const SPELL: usize = 16;
+/// Blatantly late is later than this many typical requests, besides an octave beyond gray: a pause shorter than 400 ms
+/// of a standard service is not.
+const BLATANT: f64 = 4.0;
+
+/// What was seen of one backend since the present look began, and what earlier looks found.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Look {
+    /// Answers of this look: count, sum of levels, those that were late.
+    pub n: f64,
+    pub sum: f64,
+    late: u16,
+    /// Requests waiting at the latest step: late ones, their oldest age, count and sum of levels of those that count as samples.
+    pub waiting: u32,
+    pub oldest: Nanos,
+    /// Of those, blatantly late.
+    pub waiting_blatant: u32,
+    overdue: f64,
+    overdue_sum: f64,
+    /// One bit a look that brought news, newest lowest: looked gray.
+    pub hits: u32,
+    /// Late answers of the latest looks, a ring.
+    spell: [u16; SPELL],
+    at: usize,
+    /// Blatantly late answers since the last good one, and the sum of their levels.
+    pub blatant_n: f64,
+    pub blatant_sum: f64,
+    /// When an answer was not late, last.
+    pub good_at: Option<Nanos>,
+    /// Looks since one brought news.
+    stale: u32,
+    /// Answers of the peers since this backend's last good answer.
+    pub peers_answered: f64,
+}
+
+/// What a backend is compared with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Yardstick {
+    /// Median level of its peers; `None` if none is known.
+    pub peers: Option<f64>,
+    /// Octaves above it that count as gray for one answer.
+    pub gray: f64,
+    /// Level from which a request is late.
+    pub late: f64,
+    /// Level that almost no request reaches: blatantly late.
+    pub blatant: f64,
+}
+
+impl Yardstick {
+    pub(crate) fn new(peers: Option<f64>, baseline: &Baseline, config: &SetConfig) -> Self {
+        let ratio = f64::from(config.isolation.latency_ratio_milli.clamp(2_000, 64_000)) / 1_000.0;
+        let gray = libm::log2(ratio);
+        let reference = peers.unwrap_or_else(|| baseline.calm_or(config.profile));
+        let excess = floor_excess(reference, config);
+        let late = (reference + gray).max(excess);
+        let typical = libm::log2(BLATANT * config.profile.typical().as_micros() as f64);
+        let blatant = (late + 1.0).max(typical);
+        // An octave above the 99.5 % quantile; the ceiling keeps a noisy past from blinding us.
+        let tail = baseline
+            .tail()
+            .map_or(blatant, |tail| (tail + 1.0).min(blatant + 1.0));
+        Self {
+            peers,
+            gray,
+            late,
+            blatant: blatant.max(tail),
+        }
+    }
+
+    /// Octaves that a mean of `n` answers must lie above the peers: the ratio, or 3σ of such a mean, at most two more.
+    fn threshold(&self, n: f64, baseline: &Baseline) -> f64 {
+        (3.0 * baseline.spread() / libm::sqrt(n.clamp(1.0, 9.0))).clamp(self.gray, self.gray + 2.0)
+    }
+}
+
+/// Level below which nothing is called late: half of a typical request above the reference, so that a service that
+/// answers in 0.2 ms is not judged by the jitter of the host.
+fn floor_excess(reference: f64, config: &SetConfig) -> f64 {
+    libm::log2(libm::exp2(reference.min(40.0)) + config.profile.typical().as_micros() as f64 / 2.0)
+}
+
+/// Adds one step's answers and waiting requests.
+pub(crate) fn observe(track: &mut Track, sample: &BackendSample, yardstick: &Yardstick, now: Nanos) {
+    let look = &mut track.look;
+    let (mut good, mut blatant, mut blatant_sum) = (0.0, 0.0, 0.0);
+    for (bucket, &count) in sample.turnaround.iter().enumerate() {
+        if count == 0 {
+            continue;
+        }
+        let level = histogram::level(bucket);
+        let n = f64::from(count);
+        look.sum += n * level;
+        look.n += n;
+        if level <= yardstick.late {
+            good += n;
+            continue;
+        }
+        look.late = look.late.saturating_add(u16::try_from(count).unwrap_or(u16::MAX));
+        if level > yardstick.blatant {
+            blatant += n;
+            blatant_sum += n * level;
+        }
+    }
+    if good > 0.0 {
+        look.good_at = Some(now);
+        look.peers_answered = 0.0;
+        look.blatant_n = 0.0;
+        look.blatant_sum = 0.0;
+    } else {
+        look.blatant_n += blatant;
+        look.blatant_sum += blatant_sum;
+    }
+    look.waiting = 0;
+    look.waiting_blatant = 0;
+    look.oldest = Nanos::ZERO;
+    look.overdue = 0.0;
+    look.overdue_sum = 0.0;
+    // While isolated only answers count: what waits there has already decided.
+    if track.isolation().is_none() {
+        wait(track, sample, yardstick, now);
+    }
+}
+
+/// Counts the waiting requests: late ones as evidence, those older than twice the estimate as samples of at least that age.
+fn wait(track: &mut Track, sample: &BackendSample, yardstick: &Yardstick, now: Nanos) {
+    let overdue = track.level.map_or(yardstick.late, |level| level + 1.0);
+    for bucket in (1..AGE_BUCKETS).rev() {
+        let Some(&count) = sample.unanswered.get(bucket) else {
+            continue;
+        };
+        if count == 0 {
+            continue;
+        }
+        let age = histogram::least_age(bucket, now);
+        let level = libm::log2((age.as_micros() as f64).max(1.0));
+        if level < overdue.min(yardstick.late) {
+            break;
+        }
+        let look = &mut track.look;
+        look.oldest = look.oldest.max(age);
+        if level >= yardstick.late {
+            look.waiting = look.waiting.saturating_add(count);
+        }
+        if level >= yardstick.blatant {
+            look.waiting_blatant = look.waiting_blatant.saturating_add(count);
+        }
+        if level >= overdue {
+            look.overdue += f64::from(count);
+            look.overdue_sum += f64::from(count) * level;
+        }
+    }
+}
+
+/// Ends a look: moves the estimate of the level, remembers whether it looked gray.
+pub(crate) fn close(track: &mut Track, yardstick: &Yardstick, baseline: &Baseline, config: &SetConfig) {
+    let isolated = track.isolation().is_some();
+    let look = &mut track.look;
+    let n = look.n + look.overdue;
+    track.known = track.known * 0.972 + look.n.min(100.0);
+    if n > 0.0 {
+        let mean = (look.sum + look.overdue_sum) / n;
+        let weight = if isolated {
+            1.0
+        } else {
+            1.0 - libm::pow(0.75, n.min(4.0))
+        };
+        let before = track.level.unwrap_or(mean);
+        track.level = Some(before + weight * (mean - before));
+    }
+    look.at = (look.at + 1) % SPELL;
+    let late = look.late;
+    if let Some(slot) = look.spell.get_mut(look.at) {
+        *slot = late;
+    }
+    if n > 0.0 {
+        look.stale = 0;
+        let gray = match (track.level, yardstick.peers) {
+            (Some(level), Some(peers)) => {
+                let samples = track.known.max(n);
+                level > peers + yardstick.threshold(samples, baseline) && level > floor_excess(peers, config)
+            }
+            _ => false,
+        };
+        look.hits = look.hits << 1 | u32::from(gray);
+    } else {
+        // A look without news finds nothing, and after 3 s of them what was found is old.
+        look.stale = look.stale.saturating_add(1);
+        if usize::try_from(look.stale).is_ok_and(|stale| stale >= SPELL) {
+            look.hits = 0;
+        }
+    }
+    look.n = 0.0;
+    look.sum = 0.0;
+    look.late = 0;
+}
+
+impl Look {
+    /// Distinct late requests of the last 3 s, those that still wait included.
+    pub(crate) fn distinct(&self) -> u32 {
+        self.spell
+            .iter()
+            .fold(self.waiting, |sum, &late| sum.saturating_add(u32::from(late)))
+    }
+
+    /// Looks that were gray, of the last `window`.
+    pub(crate) fn hits(&self, window: u32) -> u32 {
+        let mask = if window >= 32 { u32::MAX } else { (1 << window) - 1 };
+        (self.hits & mask).count_ones()
+    }
+
+    /// Forgets what looks found: after isolation, release or a gap.
+    pub(crate) fn clear(&mut self) {
+        *self = Self {
+            waiting: self.waiting,
+            oldest: self.oldest,
+            ..Self::default()
+        };
+    }
+}
