@@ -3,6 +3,11 @@
 //! A change of the law or of the plant changes digests; who means it says so by `UPDATE_GOLDEN=1 cargo test -p
 //! continuity-harness --test replay` and commits `golden/digests.txt` with the reason.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot read its own files must fail"
+)]
+
 use std::fmt::Write;
 use std::path::Path;
 
