@@ -114,6 +114,43 @@ pub fn delegate(path: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Controllers that [`create`] will enable for everybody below the machine's root, because they are not yet.
+pub fn enabled_at_root() -> Result<Vec<String>, Error> {
+    let all = hierarchies()?;
+    let [Hierarchy { mount, v1: None }] = all.as_slice() else {
+        return Ok(Vec::new());
+    };
+    let read =
+        |file: &str| fs::read_to_string(mount.join(file)).map_err(Error::file("read", mount.join(file)));
+    Ok(not_yet(
+        &read("cgroup.controllers")?,
+        &read("cgroup.subtree_control")?,
+    ))
+}
+
+fn not_yet(available: &str, enabled: &str) -> Vec<String> {
+    let wanted = CONTROLLERS
+        .iter()
+        .map(|controller| controller.trim_start_matches('+'));
+    let has = |list: &str, name: &str| list.split_whitespace().any(|word| word == name);
+    wanted
+        .filter(|name| has(available, name) && !has(enabled, name))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Takes back what was enabled at the machine's root.
+pub fn disable_at_root(controllers: &[String]) -> Result<(), Error> {
+    if let (Some(root), false) = (unified("")?.parent(), controllers.is_empty()) {
+        let file = root.join("cgroup.subtree_control");
+        for name in controllers {
+            // Somebody else may use it by now; then it has to stay.
+            let _ = fs::write(&file, format!("-{name}"));
+        }
+    }
+    Ok(())
+}
+
 /// Enables what can be enabled for the children; a controller that was not handed to us is simply not there.
 fn hand_down(parent: &Path) {
     for controller in CONTROLLERS {
@@ -260,6 +297,12 @@ mod tests {
             v1: v1.map(str::to_owned),
         });
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn only_what_was_not_enabled_before_is_taken_back() {
+        let not_yet = not_yet("cpuset cpu io memory pids rdma", "cpu memory pids");
+        assert_eq!(not_yet, ["cpuset", "io"]);
     }
 
     #[test]

@@ -178,8 +178,11 @@ pub(super) fn down(progress: &Progress) -> Result<(), Error> {
     cgroup::end()?;
     step.waiting("namespaces and files to go");
     network::remove()?;
-    if state.is_some_and(|state| state.netns_mount) {
-        remove_netns_mount()?;
+    if let Some(state) = state {
+        cgroup::disable_at_root(&state.controllers)?;
+        if state.netns_mount {
+            remove_netns_mount()?;
+        }
     }
     clear_folder()?;
     State::clear()?;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::cgroup;
 use crate::{Error, paths};
 
 /// The cluster as a later process must know it.
@@ -21,6 +22,9 @@ pub(super) struct State {
     pub(super) ready: bool,
     /// Whether /run/netns was not yet a mount point, so that ours must go.
     pub(super) netns_mount: bool,
+    /// Cgroup controllers that were not enabled at the machine's root, so that they must be disabled again.
+    #[serde(default)]
+    pub(super) controllers: Vec<String>,
 }
 
 impl State {
@@ -30,6 +34,7 @@ impl State {
             boot: boot()?,
             ready: false,
             netns_mount: !netns_is_mounted()?,
+            controllers: cgroup::enabled_at_root()?,
         })
     }
 
@@ -104,6 +109,7 @@ mod tests {
             boot: "b".into(),
             ready: true,
             netns_mount: false,
+            controllers: vec!["io".into()],
         };
         assert_eq!(parse(&serde_json::to_string(&state).unwrap()).unwrap(), state);
     }
