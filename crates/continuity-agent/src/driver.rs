@@ -95,6 +95,8 @@ impl<D: Dataplane, F: FnMut() -> Result<D, Refused>> Driver<D, F> {
                 Wake::Letter(desired) => {
                     self.wish = Some(desired);
                     self.adopt();
+                    // What was asked for and what came of it is told at once.
+                    self.show_at = Instant::now();
                 }
                 Wake::Tick => {
                     self.round();

@@ -273,3 +273,6 @@ fn millis(value: i32) -> Duration {
 fn nanos(value: i32) -> Nanos {
     Nanos::from_millis(u64::from(count(value)))
 }
+
+#[cfg(test)]
+mod tests;

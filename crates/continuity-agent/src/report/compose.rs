@@ -8,7 +8,7 @@ use continuity_api::node::{
     WouldHave,
 };
 use continuity_api::{Condition, Time, conditions, policy, reasons};
-use continuity_dataplane::{Capability, Mode, wire};
+use continuity_dataplane::{Capability, CapabilityId, HOOKS, Mode, wire};
 use continuity_field as field;
 use continuity_field::NodeDemand;
 
@@ -21,17 +21,6 @@ const CAPABILITIES_MAX: usize = 32;
 
 /// Addresses in "would have".
 const WOULD_ISOLATE_MAX: usize = 16;
-
-/// The hooks that are attached together or not at all.
-const PROGRAMS: [&str; 7] = [
-    "connect4",
-    "connect6",
-    "getpeername4",
-    "getpeername6",
-    "sockops",
-    "skb_egress",
-    "skb_ingress",
-];
 
 /// The status of this moment. `conditions` keep the transition times of `before` where the status of a condition stayed.
 #[must_use]
@@ -309,7 +298,6 @@ fn name(set: &SetReport) -> (&str, &str) {
 }
 
 fn dataplane(plane: &Plane) -> DataplaneReport {
-    let attached = plane.state == PlaneState::Attached;
     DataplaneReport {
         state: match plane.state {
             PlaneState::Opening | PlaneState::Detached => DataplaneState::Detached,
@@ -319,17 +307,25 @@ fn dataplane(plane: &Plane) -> DataplaneReport {
         },
         message: message(plane).chars().take(512).collect(),
         schema: i32::try_from(wire::SCHEMA_VERSION).unwrap_or(0),
-        programs: PROGRAMS
-            .map(|name| ProgramReport {
-                name: name.to_owned(),
-                attached,
-            })
-            .to_vec(),
+        programs: HOOKS.iter().map(|hook| program(hook.name, plane)).collect(),
         failsafe: match plane.failsafe {
             Worst::Normal => FailsafeState::Normal,
             Worst::Hold => FailsafeState::Hold,
             Worst::Fallback => FailsafeState::Fallback,
         },
+    }
+}
+
+/// A program; two kinds are left out where the kernel lacks the hook.
+fn program(name: &str, plane: &Plane) -> ProgramReport {
+    let possible = match name {
+        "release" => plane.capabilities.has(CapabilityId::SockRelease),
+        "getpeername4" | "getpeername6" => plane.capabilities.has(CapabilityId::Getpeername),
+        _ => true,
+    };
+    ProgramReport {
+        name: name.to_owned(),
+        attached: possible && plane.state == PlaneState::Attached,
     }
 }
 

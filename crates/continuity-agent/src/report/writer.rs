@@ -20,7 +20,7 @@ use super::trigger::{Cause, Written, due};
 use crate::cluster::backoff::{Backoff, Refusal};
 use crate::health::Board;
 use crate::identity::{Identity, Zone};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{PlaneState, Snapshot};
 
 /// A write that takes longer is given up; the next one carries newer figures anyway.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -95,6 +95,9 @@ impl Writer {
 
     async fn round(&mut self, snapshot: &Snapshot) -> Result<(), kube::Error> {
         self.read_node().await;
+        if snapshot.plane.state == PlaneState::Opening {
+            return Ok(());
+        }
         let now = now();
         let status = compose(snapshot, &self.identity, &self.conditions, self.sequence + 1, now);
         self.written.age = age(self.written_at);
@@ -127,7 +130,8 @@ impl Writer {
         self.board.report_written();
         let at = Instant::now();
         self.written_at = Some(at);
-        if matches!(cause, Cause::First | Cause::Transition) {
+        // The first report says little yet; what the first lists bring need not wait for the spacing.
+        if cause == Cause::Transition {
             self.transition_at = Some(at);
         }
         self.sequence = status.sequence;

@@ -71,9 +71,18 @@ fn picked(endpoints: &[EndpointRecord], scope: Scope, vantage: Vantage<'_>) -> (
     )
 }
 
+/// What it shows, the endpoints, what narrows them, from where, and who is selected.
+type Row = (
+    &'static str,
+    Vec<EndpointRecord>,
+    Scope,
+    Vantage<'static>,
+    (Grade, Vec<u8>),
+);
+
 #[test]
 fn selects_as_kube_proxy_does() {
-    let table: Vec<(&str, Vec<EndpointRecord>, Scope, Vantage<'_>, (Grade, Vec<u8>))> = vec![
+    let table: Vec<Row> = vec![
         ("no endpoint", vec![], CLUSTER, HERE, (Grade::Empty, vec![])),
         (
             "ready ones only",
