@@ -195,8 +195,15 @@ impl Demand {
             .filter(|(track, _)| track.in_use())
             .map(|(_, sample)| crate::share::capacity(sample))
             .sum();
+        // Requests on kept-alive connections are work too; a fifth more than connects is no noise.
+        let ended = self.answered.value + self.failed.value;
+        let offered = if ended > 1.2 * self.offered.value {
+            ended
+        } else {
+            self.fast.value
+        };
         NodeDemand {
-            offered_milli_per_second: to_u64(1e3 * self.fast.value),
+            offered_milli_per_second: to_u64(1e3 * offered),
             shed_milli_per_second: 0,
             answered_milli_per_second: to_u64(1e3 * self.answered.value),
             trend_milli_per_second2: i64::from(crate::number::to_i32(1e3 * self.course.trend())),

@@ -14,8 +14,8 @@ use crate::{BackendSample, Evidence, IsolationConfig, Nanos};
 const SPELL_LEAST: Nanos = Nanos::from_millis(500);
 /// One request alone must have waited this many times as long.
 const ALONE: f64 = 4.0;
-/// Answers that peers must have given since the last good answer, for one late request and for two.
-const PEERS_ANSWERED: [f64; 2] = [40.0, 10.0];
+/// Answers that peers must have given since it began to be late; and four times as many for one request that waits long.
+const PEERS_ANSWERED: f64 = 5.0;
 /// Two failures in a row suffice while nobody else failed for this long.
 const LONELY: Nanos = Nanos::from_secs(30);
 /// A run of failures is forgotten after this long without another.
@@ -190,8 +190,8 @@ fn silence(
     let late = look.blatant_n + f64::from(waiting);
     let bound = micros(yardstick.blatant);
     let alone = crate::number::to_u64(bound.0 as f64 * ALONE);
-    let enough = late >= least && look.peers_answered >= PEERS_ANSWERED[1];
-    let one = waiting >= 1 && look.oldest.0 >= alone && look.peers_answered >= PEERS_ANSWERED[0];
+    let enough = late >= least && look.peers_answered >= PEERS_ANSWERED;
+    let one = waiting >= 1 && look.oldest.0 >= alone && look.peers_answered >= 4.0 * PEERS_ANSWERED;
     let silent = look.good_at.is_none_or(|at| now.since(at) >= SPELL_LEAST);
     if !silent || !(enough || one) {
         return None;

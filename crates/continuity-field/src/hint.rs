@@ -11,7 +11,7 @@ use crate::number::{to_u32, to_u64};
 /// One node's figures of one set. All of them are moving means over about 5 s unless said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NodeDemand {
-    /// New connections offered, thousandths a second, refused ones included.
+    /// New connections offered, refused ones included, or requests where connections are kept alive, thousandths a second.
     pub offered_milli_per_second: u64,
     /// Of those, refused by admission, thousandths a second.
     pub shed_milli_per_second: u64,

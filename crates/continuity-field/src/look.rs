@@ -1,7 +1,9 @@
 //! Looks: what about 200 ms showed of one backend, whatever the tick, so that "3 of 5" means the same time everywhere.
 //!
 //! A request that has not answered yet already counts by its age (censored), but one stuck request is one sign however
-//! often it is looked at. While a backend is isolated only its answers count: what waits there has already decided.
+//! often it is looked at, and one that was sent before the last good answer is none: the backend serves others meanwhile,
+//! so that request is simply long (a job of half an hour trips nothing). While a backend is isolated only its answers
+//! count: what waits there has already decided.
 
 use crate::baseline::Baseline;
 use crate::histogram::{self, AGE_BUCKETS};
@@ -38,11 +40,13 @@ pub(crate) struct Look {
     /// Blatantly late answers since the last good one, and the sum of their levels.
     pub blatant_n: f64,
     pub blatant_sum: f64,
+    /// Requests that were waiting at the last good answer: the oldest bucket cannot tell them from later ones by age.
+    long: u32,
     /// When an answer was not late, last.
     pub good_at: Option<Nanos>,
     /// Looks since one brought news.
     stale: u32,
-    /// Answers of the peers since this backend's last good answer.
+    /// Answers of the peers since this backend began to be late.
     pub peers_answered: f64,
 }
 
@@ -116,6 +120,10 @@ pub(crate) fn observe(track: &mut Track, sample: &BackendSample, yardstick: &Yar
     }
     if good > 0.0 {
         look.good_at = Some(now);
+        look.long = sample
+            .unanswered
+            .iter()
+            .fold(0, |sum, &count| sum.saturating_add(count));
         look.peers_answered = 0.0;
         look.blatant_n = 0.0;
         look.blatant_sum = 0.0;
@@ -132,19 +140,32 @@ pub(crate) fn observe(track: &mut Track, sample: &BackendSample, yardstick: &Yar
     if track.isolation().is_none() {
         wait(track, sample, yardstick, now);
     }
+    if track.look.waiting == 0 && track.look.blatant_n < 1.0 {
+        track.look.peers_answered = 0.0;
+    }
 }
 
 /// Counts the waiting requests: late ones as evidence, those older than twice the estimate as samples of at least that age.
 fn wait(track: &mut Track, sample: &BackendSample, yardstick: &Yardstick, now: Nanos) {
     let overdue = track.level.map_or(yardstick.late, |level| level + 1.0);
+    let since_good = track.look.good_at.map_or(now, |at| now.since(at)) + Nanos(1 << histogram::AGE_SHIFT);
     for bucket in (1..AGE_BUCKETS).rev() {
         let Some(&count) = sample.unanswered.get(bucket) else {
             continue;
         };
+        let known = if bucket == AGE_BUCKETS - 1 {
+            track.look.long
+        } else {
+            0
+        };
+        let count = count.saturating_sub(known);
         if count == 0 {
             continue;
         }
         let age = histogram::least_age(bucket, now);
+        if age > since_good {
+            continue;
+        }
         let level = libm::log2((age.as_micros() as f64).max(1.0));
         if level < overdue.min(yardstick.late) {
             break;
@@ -208,6 +229,14 @@ pub(crate) fn close(track: &mut Track, yardstick: &Yardstick, baseline: &Baselin
 }
 
 impl Look {
+    /// Knows nothing before `now`.
+    pub(crate) fn since(now: Nanos) -> Self {
+        Self {
+            good_at: Some(now),
+            ..Self::default()
+        }
+    }
+
     /// Distinct late requests of the last 3 s, those that still wait included.
     pub(crate) fn distinct(&self) -> u32 {
         self.spell

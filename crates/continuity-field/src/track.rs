@@ -71,7 +71,8 @@ impl Track {
             in_service: true,
             level: None,
             known: 0.0,
-            look: Look::default(),
+            // What was sent before the backend was first seen says nothing about it now.
+            look: Look::since(now),
             failed: 0.0,
             ended: 0.0,
             error: 0.0,

@@ -292,3 +292,17 @@ fn a_rolling_update_during_a_gray_fault_keeps_the_sick_one_out() {
     assert!(late.share <= 0.002, "{}", late.share);
     assert_eq!(late.failed, 0);
 }
+
+#[test]
+fn jobs_of_half_an_hour_trip_nothing() {
+    for rate in [30.0, 150.0, 500.0] {
+        let mut plant = Plant::new(3, 5, 13);
+        plant.rate = rate;
+        plant.run_until(20 * SECOND);
+        for node in &mut plant.nodes {
+            node.jobs = vec![(19 * SECOND, continuity_field::BackendId(1)); 3];
+        }
+        plant.run_until(200 * SECOND);
+        quiet(&plant, &format!("jobs at {rate}/s"));
+    }
+}

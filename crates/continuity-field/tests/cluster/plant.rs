@@ -92,6 +92,8 @@ pub(crate) struct Node {
     last_tick: u64,
     pub(crate) log: Vec<(u64, Reason)>,
     pub(crate) alive: bool,
+    /// Long jobs on backends: sent at, on whom; they never answer in the run.
+    pub(crate) jobs: Vec<(u64, BackendId)>,
 }
 
 struct Request {
@@ -172,6 +174,7 @@ impl Plant {
                 last_tick: 0,
                 log: Vec::new(),
                 alive: true,
+                jobs: Vec::new(),
             });
             plant.schedule(1 + index as u64 * 31 * MILLI, Event::Tick(index));
             plant.schedule(SECOND / 5, Event::Arrive(index));
@@ -504,6 +507,10 @@ impl Node {
             sample.level = record.level.map(|level| level as i32);
             sample.penalty = record.decayed(micros) as u32;
             for &sent in record.waiting.values() {
+                sample.unanswered[age_bucket(Nanos(sent * 1_000), now)] += 1;
+            }
+            for &(sent, _) in self.jobs.iter().filter(|(_, on)| *on == id) {
+                sample.in_flight += 1;
                 sample.unanswered[age_bucket(Nanos(sent * 1_000), now)] += 1;
             }
             samples.push(sample);
