@@ -29,7 +29,7 @@ enum What {
     File(&'static str),
 }
 
-const NEEDS: [Need; 14] = [
+const NEEDS: [Need; 16] = [
     Need {
         what: What::Program("clang"),
         package: "clang",
@@ -77,6 +77,15 @@ const NEEDS: [Need; 14] = [
     Need {
         what: What::Program("buildah"),
         package: "buildah",
+    },
+    // Pictures of the demo as PNG: converter and a font.
+    Need {
+        what: What::Program("rsvg-convert"),
+        package: "librsvg2-bin",
+    },
+    Need {
+        what: What::File("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
+        package: "fonts-dejavu-core",
     },
     Need {
         what: What::Program("curl"),

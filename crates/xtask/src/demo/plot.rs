@@ -16,6 +16,7 @@ const LEFT: f64 = 78.0;
 const RIGHT: f64 = 24.0;
 const TOP: f64 = 64.0;
 const GAP: f64 = 58.0;
+const FOOT: f64 = 22.0;
 /// Colours that people with the usual colour deficiencies tell apart (Okabe and Ito).
 const OURS: &str = "#0072b2";
 const THEIRS: &str = "#d55e00";
@@ -110,7 +111,7 @@ fn render(trial: &Trial, panels: &[Panel]) -> String {
     let from = super::share::seconds(trial.times.start_ns) - super::share::seconds(trial.times.begin_ns);
     let to = super::share::seconds(trial.times.stop_ns) - super::share::seconds(trial.times.begin_ns);
     let lasts = super::share::seconds(trial.times.end_ns.saturating_sub(trial.times.begin_ns));
-    let height = TOP + super::latency::fraction(panels.len()) * (PANEL + GAP);
+    let height = TOP + super::latency::fraction(panels.len()) * (PANEL + GAP) + FOOT;
     let mut out = String::new();
     let _ = write!(
         out,
@@ -273,6 +274,7 @@ fn rule(out: &mut String, (x1, y1): (f64, f64), (x2, y2): (f64, f64), colour: &s
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demo::trial::{Row, Sick, Times};
 
     #[test]
     fn ticks_are_round_and_inside() {
@@ -282,6 +284,62 @@ mod tests {
             [50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0]
         );
         assert!(ticks(-8.0, 40.0, false).contains(&0.0));
+    }
+
+    /// A gray fault as it should look: the share falls at once, and p99 with it.
+    fn gray() -> Trial {
+        let second = 1_000_000_000;
+        let bins = || (-16..60).map(|half| f64::from(half) / 2.0);
+        let on = |at: f64| (0.0..20.0).contains(&at);
+        let away = |at: f64| (1.0..23.0).contains(&at);
+        let row = |steered: bool| Row {
+            sick: Some(Sick {
+                fair: 0.2,
+                ..Sick::default()
+            }),
+            shares: bins()
+                .map(|at| (at, if steered && away(at) { 0.0005 } else { 0.2 }))
+                .collect(),
+            p99s: bins()
+                .map(|at| {
+                    (
+                        at,
+                        if on(at) && !(steered && away(at)) {
+                            580.0
+                        } else {
+                            85.0
+                        },
+                    )
+                })
+                .collect(),
+            ..Row::default()
+        };
+        let times = Times {
+            start_ns: 2 * second,
+            begin_ns: 10 * second,
+            end_ns: 30 * second,
+            stop_ns: 40 * second,
+        };
+        let (ours, theirs) = (row(true), row(false));
+        Trial {
+            fault: "gray".into(),
+            about: "+500 ms on one of five".into(),
+            times,
+            ours,
+            theirs,
+            ..Trial::default()
+        }
+    }
+
+    #[test]
+    fn both_systems_are_drawn_in_both_panels() {
+        let dir = std::env::temp_dir().join(format!("continuity-plot-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let files = write(&gray(), &dir).unwrap();
+        let svg = std::fs::read_to_string(&files[0]).unwrap();
+        assert_eq!(svg.matches("<polyline").count(), 4);
+        assert!(!svg.contains("NaN") && !svg.contains("inf"));
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]
