@@ -4,6 +4,7 @@ use super::{Verdict, listed};
 use crate::survey::{NodeLine, Survey};
 use continuity_api::node::{DataplaneState, FailsafeState};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 
 /// Capability that the agent reports unmet where another program sits at the connect hooks.
 const SOLE_HOOK: &str = "SoleConnectHook";
@@ -17,11 +18,20 @@ fn reports(survey: &Survey) -> Result<&[NodeLine], Verdict> {
     }
 }
 
-/// `node (what)` of each node that `what` has something to say about.
+/// The nodes of which `what` has something to say, those of which it says the same together:
+/// `node-1, node-2 (no bpffs)`. A fleet of one kernel makes one entry, not a thousand.
 fn named(nodes: &[NodeLine], what: impl Fn(&NodeLine) -> Option<String>) -> Vec<String> {
-    nodes
-        .iter()
-        .filter_map(|node| Some(format!("{} ({})", node.name, what(node)?)))
+    let mut said: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for node in nodes {
+        if let Some(text) = what(node) {
+            said.entry(text).or_default().push(node.name.clone());
+        }
+    }
+    let mut entries: Vec<(String, Vec<String>)> = said.into_iter().collect();
+    entries.sort_by_key(|(_, names)| std::cmp::Reverse(names.len()));
+    entries
+        .into_iter()
+        .map(|(text, names)| format!("{} ({text})", listed(&names)))
         .collect()
 }
 
@@ -30,15 +40,20 @@ pub(super) fn dataplane(survey: &Survey, _: Timestamp) -> Verdict {
         Ok(nodes) => nodes,
         Err(verdict) => return verdict,
     };
-    let off = named(nodes, |node| match node.dataplane.state {
-        DataplaneState::Detached | DataplaneState::Refused if node.dataplane.message.is_empty() => {
-            Some(format!("{:?}", node.dataplane.state))
-        }
-        DataplaneState::Detached | DataplaneState::Refused => Some(node.dataplane.message.clone()),
-        DataplaneState::Attached | DataplaneState::Degraded => None,
+    let is_off = |node: &NodeLine| {
+        matches!(
+            node.dataplane.state,
+            DataplaneState::Detached | DataplaneState::Refused
+        )
+    };
+    let off = named(nodes, |node| {
+        is_off(node).then(|| match node.dataplane.message.as_str() {
+            "" => format!("{:?}", node.dataplane.state),
+            message => message.to_owned(),
+        })
     });
     let total = nodes.len();
-    match off.len() {
+    match nodes.iter().filter(|node| is_off(node)).count() {
         0 => Verdict::ok(format!("attached on {total} of {total} nodes")),
         count if count == total => Verdict::fail(format!(
             "attached on no node; kube-proxy serves everything: {}",

@@ -197,6 +197,23 @@ fn what_a_node_lacks_is_told_with_what_stands_in() {
 }
 
 #[test]
+fn nodes_with_the_same_lack_are_one_entry() {
+    let mut survey = well();
+    if let Ok(nodes) = &mut survey.nodes {
+        for node in nodes.iter_mut() {
+            node.dataplane.state = DataplaneState::Detached;
+            node.dataplane.message = "no bpffs".into();
+        }
+    }
+    assert_found(
+        &survey,
+        "CT006",
+        Level::Fail,
+        "attached on no node; kube-proxy serves everything: node-1, node-2, node-3 (no bpffs)",
+    );
+}
+
+#[test]
 fn an_admission_policy_that_forgets_status_fails() {
     let mut survey = well();
     survey.admission = Ok(object(json!({"spec": {"matchConstraints": {"resourceRules": [
