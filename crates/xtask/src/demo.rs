@@ -50,6 +50,9 @@ pub struct DemoArgs {
     /// Run this fault alone; may be given several times.
     #[arg(long, value_name = "FAULT")]
     pub only: Vec<String>,
+    /// Use the images as they were last built, whatever has changed since.
+    #[arg(long)]
+    pub as_built: bool,
     /// List the faults and what must hold, and do nothing.
     #[arg(long)]
     pub list: bool,
@@ -69,7 +72,11 @@ pub fn run(args: &DemoArgs) -> Result<(), Error> {
     engine::chosen(&names)?;
     let progress = Progress::new();
     preflight::run(&progress)?;
-    let images = image::build_all(&progress)?;
+    let images = if args.as_built {
+        image::last_built()?
+    } else {
+        image::build_all(&progress)?
+    };
     let result = stage::play(&names, &images, args.keep, &progress);
     if args.keep {
         println!("{}", KEPT);

@@ -89,6 +89,22 @@ pub fn build_all(progress: &Progress) -> Result<Vec<Image>, Error> {
     Ok(images)
 }
 
+/// The images as they were last built, whatever has changed since.
+pub fn last_built() -> Result<Vec<Image>, Error> {
+    let last = |recipe: &Recipe| {
+        let reference = format!("localhost/{}:dev", recipe.name);
+        let archive = archive_of(&reference);
+        let stamp = archive.with_extension("digest");
+        let digest = fs::read_to_string(&stamp).map_err(Error::file("read", &stamp))?;
+        Ok(Image {
+            reference,
+            archive,
+            digest,
+        })
+    };
+    RECIPES.iter().map(last).collect()
+}
+
 /// A copy of an image under another tag, for upgrades.
 pub fn retag(image: &Image, tag: &str) -> Result<Image, Error> {
     let name = image
