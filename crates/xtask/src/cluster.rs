@@ -51,12 +51,14 @@ pub struct Cluster {}
 impl Cluster {
     /// Brings the cluster up, or attaches to the one that is; cleans up after a crash first.
     pub fn up(progress: &Progress) -> Result<Self, Error> {
+        lifecycle::claim()?;
         lifecycle::up(progress)?;
         Ok(Self {})
     }
 
     /// Takes the cluster down with everything it made; nothing to do is no error.
     pub fn down(progress: &Progress) -> Result<(), Error> {
+        lifecycle::claim()?;
         lifecycle::down(progress)
     }
 

@@ -94,6 +94,11 @@ pub enum Error {
     /// A command needs a cluster and none is up.
     #[error("no cluster is up; start one with `cargo xtask cluster up`")]
     NoCluster,
+    /// Another process has brought the cluster up or is taking it down.
+    #[error(
+        "another task works with the cluster (a demo, a test, up or down); wait for it, or end it with Ctrl-C"
+    )]
+    Busy,
     /// The name of a node or part that the cluster does not have.
     #[error("the cluster has no {kind} called {name:?}; it has {known}")]
     Unknown {
@@ -121,7 +126,7 @@ impl Error {
             Self::Timeout { .. } => "timeout",
             Self::Missing { .. } => "missing",
             Self::Json { .. } | Self::Certificate { .. } => "data",
-            Self::NoCluster | Self::Unknown { .. } => "usage",
+            Self::NoCluster | Self::Busy | Self::Unknown { .. } => "usage",
             Self::Findings { .. } => "findings",
         }
     }

@@ -3,8 +3,9 @@
 //! `up` begins with what `down` does, so whatever an earlier run left by a crash is gone first; the state file is
 //! written before the first thing is made, and an interrupt on the way up takes everything down again.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
@@ -21,6 +22,27 @@ use crate::{Error, interrupt, paths, preflight};
 
 /// A node is Ready some seconds after its kubelet starts; on two busy cores later.
 const NODES_READY: Duration = Duration::from_secs(90);
+
+/// Held by the process that brought the cluster up or down, until it ends: a demo's cluster must not be taken from
+/// under it by a second command.
+static CLAIM: OnceLock<File> = OnceLock::new();
+
+/// Makes this process the one that may change the cluster.
+pub(super) fn claim() -> Result<(), Error> {
+    if CLAIM.get().is_some() {
+        return Ok(());
+    }
+    let path = paths::cluster().with_extension("lock");
+    let dir = path.parent().unwrap_or(&path);
+    fs::create_dir_all(dir).map_err(Error::file("create", dir))?;
+    let file = File::create(&path).map_err(Error::file("create", &path))?;
+    match file.try_lock() {
+        Ok(()) => drop(CLAIM.set(file)),
+        Err(TryLockError::WouldBlock) => return Err(Error::Busy),
+        Err(TryLockError::Error(source)) => return Err(Error::file("lock", &path)(source)),
+    }
+    Ok(())
+}
 
 /// Brings the cluster up unless it is.
 pub(super) fn up(progress: &Progress) -> Result<(), Error> {
