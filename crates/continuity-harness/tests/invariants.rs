@@ -18,7 +18,11 @@ struct Audited {
     field: Field,
     backends: usize,
     before: Vec<u32>,
+    starved: Vec<u32>,
 }
+
+/// Ticks that a backend back in use may wait for its first slot.
+const PATIENCE: u32 = 5;
 
 impl Agent for Audited {
     const BLAMES_TIMEOUTS: bool = Field::BLAMES_TIMEOUTS;
@@ -44,13 +48,19 @@ impl Audited {
             counts[usize::try_from(slot).unwrap()] += 1;
         }
         assert_eq!(counts.iter().sum::<u32>(), 64, "the slots sum to 64");
-        for (view, &count) in outcome.backends.iter().zip(&counts) {
+        self.starved.resize(self.backends, 0);
+        for ((view, &count), starved) in outcome.backends.iter().zip(&counts).zip(&mut self.starved) {
             assert_eq!(view.slots, count, "the view tells the slots of {:?}", view.id);
             assert!(!view.choice.off || count == 0, "an off backend holds a slot");
             let in_use = matches!(view.state, BackendState::Normal | BackendState::Suspect);
+            *starved = if in_use && count == 0 && self.backends <= 64 {
+                *starved + 1
+            } else {
+                0
+            };
             assert!(
-                !in_use || count > 0 || self.backends > 64,
-                "{:?} is starved: {:?}",
+                *starved <= PATIENCE,
+                "{:?} is {:?} and has no slot",
                 view.id,
                 view.state
             );
@@ -196,6 +206,7 @@ fn audit(scenario: &Scenario, seed: u64, reports: Reports) -> continuity_harness
         field: Field::new(own),
         backends,
         before: Vec::new(),
+        starved: Vec::new(),
     };
     let mut law = Law::new(scenario, seed, agent);
     run(scenario, seed, reports, &mut law)
