@@ -5,18 +5,16 @@
  *
  * Invariants: leaves at once on a socket that is not ours and on a segment that carries neither payload nor FIN nor
  * RST; a retransmitted segment starts nothing (its end is not beyond the newest one seen); no shared counter is
- * touched per packet, bytes are kept with the socket and added when an answer ends or 1 MiB has gathered.
+ * touched per packet; bytes (without retransmitted ones) are kept with the socket and added when an answer ends or 1 MiB has gathered.
  *
- * Left out: pipelined and streaming protocols blur the figure, it is a field signal; a request that rides on the
- * handshake's last ACK (or on the SYN) reaches the listener, not the socket, and is not measured; IPv6 extension
- * headers are not walked.
+ * Left out: pipelined and streaming protocols blur the figure, it is a field signal; a request on the SYN
+ * (TCP fast open) is not measured; IPv6 extension headers are not walked.
  */
 #ifndef CONTINUITY_PACKET_H
 #define CONTINUITY_PACKET_H
 
 #include <linux/ip.h>
 #include <linux/ipv6.h>
-#include <linux/tcp.h>
 #include "result.h"
 
 #define CT_GATHER (1u << 20)
@@ -100,11 +98,15 @@ static __always_inline void gather(struct ct_socket *s)
 }
 
 /* One segment of a socket of ours. `asks`: this direction carries requests. */
-static __always_inline void on_payload(struct ct_socket *s, const struct segment *g, __u32 *newest, int asks)
+static __always_inline void on_payload(struct ct_socket *s, const struct segment *g, __u32 *newest, __u32 *bytes,
+				       int asks)
 {
-	if ((__s32)(g->end - *newest) <= 0)
+	__s32 fresh = (__s32)(g->end - *newest);
+
+	if (fresh <= 0)
 		return;
 	*newest = g->end;
+	*bytes += (__u32)fresh < g->payload ? (__u32)fresh : g->payload;
 	if (asks) {
 		if (s->phase == CT_IDLE)
 			ask(s);
@@ -132,8 +134,7 @@ static __always_inline void on_egress(struct __sk_buff *skb)
 
 	if (!s || !(s->flags & CT_OPEN) || !parse(skb, &g) || !g.payload)
 		return;
-	s->bytes_out += g.payload;
-	on_payload(s, &g, &s->out_end, !(s->flags & CT_SERVER));
+	on_payload(s, &g, &s->out_end, &s->bytes_out, !(s->flags & CT_SERVER));
 }
 
 static __always_inline void on_ingress(struct __sk_buff *skb)
@@ -143,10 +144,8 @@ static __always_inline void on_ingress(struct __sk_buff *skb)
 
 	if (!s || !parse(skb, &g))
 		return;
-	if (g.payload && s->flags & CT_OPEN) {
-		s->bytes_in += g.payload;
-		on_payload(s, &g, &s->in_end, s->flags & CT_SERVER);
-	}
+	if (g.payload && s->flags & CT_OPEN)
+		on_payload(s, &g, &s->in_end, &s->bytes_in, s->flags & CT_SERVER);
 	if (g.rst)
 		flag(s, CT_PEER_RST);
 	if (g.fin)

@@ -14,6 +14,7 @@
 #ifndef CONTINUITY_RESULT_H
 #define CONTINUITY_RESULT_H
 
+#include <linux/tcp.h>
 #include <bpf/bpf_endian.h>
 #include "connect.h"
 #include "set.h"
@@ -87,6 +88,18 @@ static __always_inline void handshake_done(struct bpf_sock_ops *ctx, struct ct_s
 	CT_ADD(&t->open, 1);
 }
 
+/* Payload on the segment that completed the handshake: it passed the listener, so no packet hook has seen it. */
+static __always_inline __u32 carried(struct bpf_sock_ops *ctx)
+{
+	struct tcphdr *tcp = ctx->skb_data;
+	__u32 length;
+
+	if ((void *)(tcp + 1) > ctx->skb_data_end)
+		return 0;
+	length = tcp->doff * 4;
+	return ctx->skb_len > length ? ctx->skb_len - length : 0;
+}
+
 /* A connection accepted by a local backend. */
 static __always_inline void accepted(struct bpf_sock_ops *ctx)
 {
@@ -94,6 +107,7 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx)
 	struct ct_traffic *t;
 	struct ct_socket *s;
 	struct ct_key key = {};
+	__u32 payload;
 
 	if (ctx->family == CT_AF_INET) {
 		key.address[2] = CT_MAPPED;
@@ -119,12 +133,19 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx)
 	s->flags = CT_SERVER | CT_ACTIVE | CT_OPEN;
 	s->phase = CT_IDLE;
 	s->out_end = ctx->snd_nxt;
-	s->in_end = ctx->rcv_nxt;
+	payload = carried(ctx);
+	s->in_end = ctx->rcv_nxt + payload;
+	s->bytes_in = payload;
 	t = traffic_of(s);
 	if (!t)
 		return;
 	CT_ADD(&t->established, 1);
 	CT_ADD(&t->open, 1);
+	if (payload) {
+		s->started = bpf_ktime_get_ns();
+		s->phase = CT_WAITING;
+		wait_begin(s, t);
+	}
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG |
 					       BPF_SOCK_OPS_RTO_CB_FLAG);
 }

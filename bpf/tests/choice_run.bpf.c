@@ -5,9 +5,11 @@
  *
  * ct_decide: one decision of set 0 of the maps, without a socket. Returns the backend's index + 1, 0 if none; a bank
  * that does not carry one epoch throughout is counted in `torn`.
+ * ct_agree: decides the next random case of agree.h and writes its digest, for comparison with the native build.
  */
 #include "../failsafe.h"
 #include "../connect.h"
+#include "agree.h"
 
 struct ct_torn {
 	__u64 decisions;
@@ -46,6 +48,35 @@ int ct_decide(struct __sk_buff *skb)
 	CT_ADD(&r->decisions, 1);
 	if (d.backend == CT_NONE || !whole(bank, epoch, d.backend))
 		CT_ADD(&r->torn, 1);
+	return 1;
+}
+
+struct ct_cases {
+	__u64 next; /* number of the next case */
+	__u64 first; /* number of the case whose digest is at index 0 */
+};
+
+CT_ARRAY(cases, struct ct_cases);
+CT_ARRAY(scratch, struct ct_case);
+CT_ARRAY(digests, __u64);
+
+SEC("cgroup_skb/egress")
+int ct_agree(struct __sk_buff *skb)
+{
+	__u32 zero = 0, at;
+	struct ct_cases *c = bpf_map_lookup_elem(&cases, &zero);
+	struct ct_case *space = bpf_map_lookup_elem(&scratch, &zero);
+	__u64 *digest, number;
+
+	(void)skb;
+	if (!c || !space)
+		return 0;
+	number = c->next++;
+	at = (__u32)(number - c->first);
+	digest = bpf_map_lookup_elem(&digests, &at);
+	if (!digest)
+		return 0;
+	*digest = agree(space, number);
 	return 1;
 }
 

@@ -41,8 +41,8 @@ pub struct Engine<B> {
 struct Entry {
     view: SetView,
     generation: u32,
-    /// When the word was last stored; `None` = before this process.
-    flipped: Option<u64>,
+    /// When the word was last stored by this process; 0 = not yet.
+    flipped: u64,
 }
 
 /// One local address whose passive sockets are measured.

@@ -28,7 +28,7 @@ impl<B: Backing> Engine<B> {
         self.refuse_if_frozen(&set, &active)?;
 
         let grace = u64::try_from(GRACE.as_nanos()).unwrap_or(u64::MAX);
-        if flipped.is_none_or(|at| self.backing.now().saturating_sub(at) < grace) {
+        if self.backing.now().saturating_sub(flipped) < grace {
             self.backing.grace();
         }
         self.write_backend_words(field)?;
@@ -57,7 +57,7 @@ impl<B: Backing> Engine<B> {
             .word(index, offset_of!(Set, word))?
             .store(next.0, Ordering::Release);
         if let Some(entry) = self.sets.get_mut(id) {
-            entry.flipped = Some(now);
+            entry.flipped = now;
         }
         Ok(Epoch(next.epoch()))
     }

@@ -121,7 +121,7 @@ impl<B: Backing> Engine<B> {
         Ok(Some(Entry {
             view,
             generation,
-            flipped: None,
+            flipped: 0,
         }))
     }
 

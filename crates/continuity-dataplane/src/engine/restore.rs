@@ -16,8 +16,12 @@ use crate::{
 impl<B: Backing> Engine<B> {
     /// Opens tables that are empty, or as the former agent left them.
     pub(crate) fn restore(tables: Tables, backing: B, sizes: Capacities) -> Result<Self, Error> {
-        let now = backing.now();
         let mut by_index = found_sets(&tables)?;
+        if !by_index.is_empty() {
+            // Programs may still read the bank that the former agent left last; one wait serves every set.
+            backing.grace();
+        }
+        let now = backing.now();
         let used_backends = find_backends(&tables, &mut by_index)?;
         let used_sets = by_index.keys().copied().collect();
         let mut frontends = BTreeMap::new();
@@ -97,7 +101,7 @@ fn found_sets(tables: &Tables) -> Result<BTreeMap<u32, Entry>, Error> {
             Entry {
                 view,
                 generation: set.generation,
-                flipped: None,
+                flipped: 0,
             },
         );
     }

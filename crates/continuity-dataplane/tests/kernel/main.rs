@@ -8,6 +8,7 @@
     reason = "a test fails by panic"
 )]
 
+mod agree;
 mod contract;
 mod cost;
 mod failsafe;

@@ -8,6 +8,8 @@ use std::{
 
 use continuity_dataplane::{AgeReader, Dataplane as _, Desired, Mode, wire::Scale};
 
+use socket2::{Domain, Socket, Type};
+
 use crate::{
     ground::{Ground, connect, counters, eventually, id, serve, set, vip},
     server::{Manner, Server, ask},
@@ -234,4 +236,28 @@ fn serve_one(plane: &mut continuity_dataplane::KernelDataplane, name: &str, addr
         .reconcile(&empty, continuity_dataplane::Completeness::Complete)
         .unwrap();
     serve(plane, vec![set(name, &[vip(80)], &[address])]);
+}
+
+#[test]
+fn a_request_that_rides_on_the_handshakes_last_segment_is_measured_too() {
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    let server = Server::start(1, Manner::Answer(Duration::from_millis(20)));
+    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // Delays the bare ACK, so that the first write carries it.
+    socket.set_tcp_quickack(false).unwrap();
+    socket.connect(&vip(80).into()).expect("connect");
+    let mut client = TcpStream::from(socket);
+    ask(&mut client).expect("an answer");
+    ask(&mut client).expect("another answer");
+    let seen = counters(&mut plane, &id(NAME), server.address);
+    let served = seen.server.unwrap();
+    assert_eq!((seen.client.answered, served.answered), (2, 2));
+    assert_eq!((served.in_flight, served.waiting.iter().sum::<i32>()), (0, 0));
+    drop(client);
+    eventually("the bytes are counted", || {
+        let seen = counters(&mut plane, &id(NAME), server.address);
+        (seen.client.bytes_out, seen.server.unwrap().bytes_in) == (8, 8)
+    });
 }
