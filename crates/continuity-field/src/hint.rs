@@ -3,7 +3,11 @@
 //! Every node says what it offered and what the work cost ([`NodeDemand`], integers, fit for a status); [`hint`] sums
 //! them. Pure like the step: the operator hands in `now` and keeps the [`HintState`].
 
+mod replica;
+
 use std::fmt;
+
+use replica::{Sum, USUAL, in_trouble, learn, sum};
 
 use crate::Nanos;
 use crate::number::{to_u32, to_u64};
@@ -82,6 +86,11 @@ pub struct HintState {
     familiar: f64,
     /// Connections a second that one replica answered while its queue grew.
     knee: Option<f64>,
+    /// Load of one replica while calm, mean of a minute; and when it was calm last.
+    usual: f64,
+    calm_at: Option<Nanos>,
+    /// Trouble came within seconds at the usual load: not the load's doing.
+    sudden: bool,
     /// Since when less would do, and the largest wish since.
     lower: Option<(Nanos, u32)>,
 }
@@ -196,65 +205,12 @@ pub struct Hint {
 
 /// Time before anything learned counts.
 const YOUNG: Nanos = Nanos::from_secs(10);
-/// Load that was carried calmly becomes familiar in this time; a ramp that doubles in a minute stays 35 % ahead of it.
-const FAMILIAR_UP: f64 = 30.0;
-/// And is forgotten in a day.
-const FAMILIAR_DOWN: f64 = 86_400.0;
 /// A replica is trusted with this much more than it has shown.
 const STRETCH: f64 = 1.25;
 /// Part of the knee that counts as healthy.
 const BELOW_KNEE: f64 = 0.85;
-/// Inflation (turnaround beside calm) that is still calm; that means queues; that means trouble whatever the load.
-const CALM: f64 = 1.25;
-const QUEUES: f64 = 1.6;
-const TROUBLE: f64 = 1.8;
-/// Failed share that is trouble, and that is still calm.
-const FAILING: f64 = 0.2;
-const CALM_ERROR: f64 = 0.05;
 /// The forecast goes at most this far beyond the load.
 const FORECAST: f64 = 1.5;
-
-/// All nodes as one.
-struct Sum {
-    /// Connections a second: offered, answered; and the growth of the offered ones.
-    offered: f64,
-    answered: f64,
-    trend: f64,
-    /// Means weighed by what a node offers.
-    inflation: f64,
-    error: f64,
-    p99: f64,
-    carrying: f64,
-    in_service: f64,
-}
-
-fn sum(nodes: &[NodeDemand]) -> Sum {
-    let total = |of: fn(&NodeDemand) -> f64| nodes.iter().map(of).sum::<f64>();
-    let offered = total(|node| node.offered_milli_per_second as f64);
-    let weighed = |of: fn(&NodeDemand) -> f64| {
-        let whole = nodes
-            .iter()
-            .map(|node| of(node) * node.offered_milli_per_second as f64)
-            .sum::<f64>();
-        if offered > 0.0 { whole / offered } else { 0.0 }
-    };
-    Sum {
-        offered: offered / 1e3,
-        answered: total(|node| node.answered_milli_per_second as f64) / 1e3,
-        trend: total(|node| node.trend_milli_per_second2 as f64) / 1e3,
-        inflation: weighed(|node| match (node.turnaround_micros, node.calm_micros) {
-            (0, _) | (_, 0) => 1.0,
-            (now, calm) => now as f64 / calm as f64,
-        }),
-        error: weighed(|node| f64::from(node.error_permille) / 1e3),
-        p99: nodes
-            .iter()
-            .map(|node| node.p99_micros as f64)
-            .fold(0.0, f64::max),
-        carrying: weighed(|node| f64::from(node.carrying_milli) / 1e3),
-        in_service: weighed(|node| f64::from(node.in_service)),
-    }
-}
 
 /// Sums the nodes and gives the wanted replicas.
 ///
@@ -289,33 +245,11 @@ pub fn hint(
     } else {
         f64::from(ready)
     };
-    learn(state, &sum, replicas, dt);
+    learn(state, &sum, replicas, dt, now);
     if now.since(first) < YOUNG || state.familiar <= 0.0 {
         return finish(state.value.max(ready), HintReason::NotLearned, config, state);
     }
     decide(&sum, replicas, ready, config, state, now)
-}
-
-/// Moves what is known of one replica.
-fn learn(state: &mut HintState, sum: &Sum, replicas: f64, dt: f64) {
-    let each = sum.offered / replicas;
-    let calm = sum.inflation <= CALM && sum.error < CALM_ERROR;
-    if state.familiar <= 0.0 {
-        state.familiar = each;
-    } else if each > state.familiar {
-        if calm {
-            state.familiar += (each - state.familiar) * (dt / FAMILIAR_UP).min(1.0);
-        }
-    } else {
-        state.familiar -= (state.familiar - each) * (dt / FAMILIAR_DOWN).min(1.0);
-    }
-    let answered = sum.answered / replicas;
-    if sum.inflation > QUEUES && sum.error < FAILING && each >= 0.9 * state.familiar {
-        let knee = state.knee.unwrap_or(answered);
-        state.knee = Some(knee + (answered - knee) * (dt / 5.0).min(1.0));
-    } else if calm && state.knee.is_some_and(|knee| each > knee) {
-        state.knee = None;
-    }
 }
 
 fn decide(
@@ -335,8 +269,8 @@ fn decide(
     // Poisson noise of a mean over 2 s; the trend comes without its own.
     let noise = libm::sqrt(sum.offered) / 2.0;
     let sure = (sum.offered - 2.0 * noise).max(0.0);
-    let known_load = sure / replicas <= 0.95 * state.familiar.max(1e-9);
-    if known_load && (sum.inflation > TROUBLE || sum.error > FAILING) {
+    let below = sure / replicas <= 0.95 * state.familiar;
+    if in_trouble(sum) && (below || state.sudden && each <= USUAL * USUAL * state.usual) {
         state.lower = None;
         let reason = HintReason::DependencyLimited {
             inflation_milli: to_u32(1e3 * sum.inflation),
@@ -437,3 +371,6 @@ fn finish(value: u32, reason: HintReason, config: &HintConfig, state: &HintState
         replica_milli_per_second,
     }
 }
+
+#[cfg(test)]
+mod tests;

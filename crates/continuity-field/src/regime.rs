@@ -174,3 +174,109 @@ impl fmt::Display for Enforcement {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SetConfig;
+
+    const TICK: u64 = 200;
+
+    /// Looks at the same signals for that long; returns where it ends.
+    fn stay(machine: &mut Machine, signals: Signals, from: u64, millis: u64) -> Regime {
+        let config = SetConfig::default().regimes;
+        for at in (from..from + millis).step_by(200) {
+            machine.look(&signals, &config, Nanos::from_millis(at));
+        }
+        machine.regime
+    }
+
+    fn pressure(pressure: f64) -> Signals {
+        Signals {
+            pressure,
+            ..Signals::default()
+        }
+    }
+
+    /// regime × what is seen → regime after 2 looks, 3 looks, 1.8 s, and 30 s.
+    #[test]
+    fn the_table_of_regime_and_state() {
+        use Regime::{Crisis, Laminar, Recovery, Transition};
+        let calm = pressure(1.0);
+        let strained = pressure(1.5);
+        let critical = pressure(2.5);
+        let correcting = Signals {
+            correcting: true,
+            ..calm
+        };
+        let failing = Signals { error: 0.2, ..calm };
+        let breached = Signals {
+            breached: true,
+            ..calm
+        };
+        let refusing = Signals { refused: 0.1, ..calm };
+        let owing = Signals {
+            in_debt: true,
+            ..calm
+        };
+        let table = [
+            (Laminar, calm, [Laminar, Laminar, Laminar, Laminar]),
+            (Laminar, strained, [Laminar, Transition, Transition, Transition]),
+            (
+                Laminar,
+                correcting,
+                [Transition, Transition, Transition, Transition],
+            ),
+            (Laminar, critical, [Laminar, Crisis, Crisis, Crisis]),
+            (Laminar, failing, [Laminar, Crisis, Crisis, Crisis]),
+            (Laminar, breached, [Laminar, Crisis, Crisis, Crisis]),
+            (Laminar, refusing, [Laminar, Crisis, Crisis, Crisis]),
+            (Transition, calm, [Transition, Transition, Transition, Laminar]),
+            (
+                Transition,
+                strained,
+                [Transition, Transition, Transition, Transition],
+            ),
+            (
+                Transition,
+                correcting,
+                [Transition, Transition, Transition, Transition],
+            ),
+            (Transition, critical, [Transition, Crisis, Crisis, Crisis]),
+            (Crisis, calm, [Crisis, Crisis, Crisis, Recovery]),
+            (Crisis, critical, [Crisis, Crisis, Crisis, Crisis]),
+            (Recovery, calm, [Recovery, Recovery, Recovery, Laminar]),
+            (Recovery, owing, [Recovery, Recovery, Recovery, Recovery]),
+            (Recovery, critical, [Recovery, Crisis, Crisis, Crisis]),
+        ];
+        for (start, signals, expected) in table {
+            for (looks, expected) in [2, 3, 9, 149].into_iter().zip(expected) {
+                let mut machine = Machine {
+                    regime: start,
+                    ..Machine::default()
+                };
+                assert_eq!(
+                    stay(&mut machine, signals, 0, looks * TICK),
+                    expected,
+                    "{start} {signals:?} {looks} looks"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn pressure_around_the_threshold_does_not_flap() {
+        let config = SetConfig::default().regimes;
+        let mut machine = Machine::default();
+        let mut changes = 0;
+        for look in 0..100_u64 {
+            let signals = pressure(if look % 2 == 0 { 1.4 } else { 1.2 });
+            changes += u32::from(
+                machine
+                    .look(&signals, &config, Nanos::from_millis(200 * look))
+                    .is_some(),
+            );
+        }
+        assert!(changes <= 2, "{changes}");
+    }
+}

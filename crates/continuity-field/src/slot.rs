@@ -173,3 +173,132 @@ fn fill(tracks: &mut [Track], slots: &mut [u16; SLOTS], scratch: &Scratch) {
         track.slots += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::track::Phase;
+    use crate::{BackendId, Isolation, Nanos, SetConfig};
+
+    fn tracks(n: usize) -> Vec<Track> {
+        (0..n)
+            .map(|id| Track::new(BackendId(id as u64), Phase::Normal, Nanos::ZERO))
+            .collect()
+    }
+
+    fn isolate(track: &mut Track, evidence: Evidence) {
+        track.phase = Phase::Isolated(Isolation {
+            since: Nanos::ZERO,
+            evidence,
+            level: 0,
+            hold_until: Nanos::ZERO,
+        });
+    }
+
+    fn distance(tracks: &[Track], target: &[u32]) -> u32 {
+        tracks
+            .iter()
+            .zip(target)
+            .map(|(track, goal)| track.slots.abs_diff(*goal))
+            .sum()
+    }
+
+    #[test]
+    fn five_equal_shares_are_twelve_or_thirteen_slots_each() {
+        let mut scratch = Scratch::default();
+        apportion(&[0.2; 5], 7, &mut scratch);
+        assert_eq!(scratch.target.iter().sum::<u32>(), 64);
+        assert!(
+            scratch.target.iter().all(|slots| (12..=13).contains(slots)),
+            "{:?}",
+            scratch.target
+        );
+    }
+
+    #[test]
+    fn who_has_a_share_has_a_slot_however_small_it_is() {
+        let mut scratch = Scratch::default();
+        apportion(&[0.998, 0.001, 0.001, 0.0], 7, &mut scratch);
+        assert_eq!(scratch.target, [62, 1, 1, 0]);
+    }
+
+    #[test]
+    fn a_late_backend_is_emptied_in_two_ticks_and_a_failing_one_in_one() {
+        let late = Evidence::Latency {
+            own: Nanos(8),
+            peers: Nanos(1),
+            hits: 3,
+            window: 5,
+        };
+        for (evidence, ticks) in [(late, 2), (Evidence::Consecutive { failures: 3 }, 1)] {
+            let mut tracks = tracks(5);
+            let (mut slots, mut scratch) = ([OFF; SLOTS], Scratch::default());
+            let pace = SetConfig::default().slew;
+            apportion(&[0.2; 5], 1, &mut scratch);
+            slew(&mut tracks, &mut slots, &pace, true, &mut scratch);
+            isolate(&mut tracks[1], evidence);
+            apportion(&[0.25, 0.0, 0.25, 0.25, 0.25], 1, &mut scratch);
+            for tick in 1..=ticks {
+                assert!(tracks[1].slots > 0, "tick {tick}");
+                slew(&mut tracks, &mut slots, &pace, false, &mut scratch);
+            }
+            assert_eq!(tracks[1].slots, 0);
+            assert!(
+                tracks
+                    .iter()
+                    .enumerate()
+                    .all(|(index, track)| index == 1 || track.slots == 16)
+            );
+        }
+    }
+
+    #[test]
+    fn more_backends_than_slots_take_turns_until_all_have_had_one() {
+        let shares = vec![1.0 / 200.0; 200];
+        let mut scratch = Scratch::default();
+        let mut seen = vec![0; 200];
+        for look in 0..4 {
+            apportion(&shares, 64 * look, &mut scratch);
+            assert_eq!(scratch.target.iter().sum::<u32>(), 64);
+            seen.iter_mut()
+                .zip(&scratch.target)
+                .for_each(|(seen, slots)| *seen += slots);
+        }
+        assert!(seen.iter().all(|turns| *turns >= 1), "{seen:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_step_comes_closer_and_moves_no_more_than_it_must(
+            weights in prop::collection::vec(0.0..1.0_f64, 1..40),
+            next in prop::collection::vec(0.0..1.0_f64, 1..40),
+            seed: u64,
+        ) {
+            let n = weights.len().min(next.len());
+            let shares = |weights: &[f64]| {
+                let sum: f64 = weights[..n].iter().sum::<f64>().max(1e-9);
+                weights[..n].iter().map(|weight| weight / sum).collect::<Vec<_>>()
+            };
+            let mut tracks = tracks(n);
+            let (mut slots, mut scratch) = ([OFF; SLOTS], Scratch::default());
+            let pace = SetConfig::default().slew;
+            apportion(&shares(&weights), seed, &mut scratch);
+            slew(&mut tracks, &mut slots, &pace, true, &mut scratch);
+            apportion(&shares(&next), seed, &mut scratch);
+            let mut before = distance(&tracks, &scratch.target);
+            for _ in 0..200 {
+                let old = slots;
+                let moved = slew(&mut tracks, &mut slots, &pace, true, &mut scratch);
+                let now = distance(&tracks, &scratch.target);
+                let changed = old.iter().zip(&slots).filter(|(one, other)| one != other).count();
+                prop_assert!(now <= before, "{now} > {before}");
+                prop_assert_eq!(u32::try_from(changed).unwrap(), moved, "every owner that changed was a slot that moved");
+                prop_assert_eq!(tracks.iter().map(|track| track.slots).sum::<u32>(), if scratch.target.iter().any(|slots| *slots > 0) { 64 } else { 0 });
+                before = now;
+            }
+            prop_assert_eq!(before, 0, "the target is reached");
+        }
+    }
+}
