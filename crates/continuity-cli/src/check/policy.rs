@@ -5,7 +5,6 @@ use crate::survey::Survey;
 use continuity_api::ContinuityPolicy;
 use continuity_api::conditions::ACCEPTED;
 use jiff::Timestamp;
-use kube::ResourceExt as _;
 
 /// Below this share of new connections the hook sees too little to protect a Service, permille.
 const REACH: i32 = 500;
@@ -130,27 +129,29 @@ pub(super) fn reach(survey: &Survey, _: Timestamp) -> Verdict {
     ))
 }
 
+/// Fields whose default asks for something that this version does not do: on the list of every policy that leaves them
+/// alone, so they tell nothing about one.
+pub(crate) const BY_DEFAULT: [&str; 2] = ["spec.admission.mode", "spec.rollout.canaryNodes"];
+
 pub(super) fn unenforced(survey: &Survey, _: Timestamp) -> Verdict {
     let policies = match &survey.policies {
         Ok(policies) => policies,
         Err(why) => return Verdict::unseen("the policies", why),
     };
+    let fields = |policy: &ContinuityPolicy| policy.status.clone().unwrap_or_default().not_yet_enforced;
+    let named = |field: &String| !BY_DEFAULT.contains(&field.as_str());
     let idle: Vec<String> = policies
         .iter()
         .filter_map(|policy| {
-            let fields = &policy.status.as_ref()?.not_yet_enforced;
-            (!fields.is_empty()).then(|| {
-                format!(
-                    "{}/{} ({})",
-                    policy.namespace().unwrap_or_default(),
-                    policy.name_any(),
-                    fields.join(", ")
-                )
-            })
+            let named: Vec<String> = fields(policy).into_iter().filter(named).collect();
+            (!named.is_empty()).then(|| format!("{} ({})", place(policy), named.join(", ")))
         })
         .collect();
-    if idle.is_empty() {
-        return Verdict::ok("every field that a policy names acts");
+    if !idle.is_empty() {
+        return Verdict::warn(format!("fields that do not act yet in {}", listed(&idle)));
     }
-    Verdict::warn(format!("fields that do not act yet in {}", listed(&idle)))
+    if policies.iter().any(|policy| !fields(policy).is_empty()) {
+        return Verdict::ok(format!("only defaults do not act yet: {}", BY_DEFAULT.join(", ")));
+    }
+    Verdict::ok("every field that a policy names acts")
 }

@@ -249,6 +249,8 @@ impl Sick {
         } else {
             &self.reason
         };
-        format!("{}{place} {reason}", self.address)
+        let addresses = [&self.address].into_iter().chain(&self.also);
+        let addresses: Vec<&str> = addresses.map(String::as_str).collect();
+        format!("{}{place} {reason}", addresses.join(" and "))
     }
 }

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 /// One backend that at least one node keeps out or lets return.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Sick {
-    /// `ip:port`.
+    /// `ip:port` that most nodes act on; a pod of two families has one of each.
     pub(super) address: String,
+    /// Its other addresses.
+    pub(super) also: Vec<String>,
     /// Pod behind it; empty if none.
     pub(super) pod: String,
     /// Node of that pod; empty if not known.
@@ -42,6 +44,7 @@ pub(super) fn sick(facts: &Facts) -> Vec<Sick> {
     } else {
         from_reports(&reports)
     };
+    found = by_pod(found);
     found.sort_by(|a, b| {
         let rank = |sick: &Sick| u8::from(sick.state != BackendState::Isolated);
         (rank(a), a.since.is_none(), a.since, &a.address).cmp(&(
@@ -63,6 +66,7 @@ fn from_status(facts: &Facts) -> Vec<Sick> {
         .iter()
         .map(|backend| Sick {
             address: backend.address.clone(),
+            also: Vec::new(),
             pod: backend.pod.clone(),
             node: backend.node.clone(),
             state: BackendState::Isolated,
@@ -90,6 +94,35 @@ fn from_reports(reports: &[&SetReport]) -> Vec<Sick> {
         .collect()
 }
 
+/// One entry a pod: two addresses of it are one trouble. The address that most nodes act on speaks for it.
+fn by_pod(found: Vec<Sick>) -> Vec<Sick> {
+    let mut pods: BTreeMap<String, Sick> = BTreeMap::new();
+    for sick in found {
+        let key = if sick.pod.is_empty() {
+            sick.address.clone()
+        } else {
+            sick.pod.clone()
+        };
+        match pods.remove(&key) {
+            None => {
+                pods.insert(key, sick);
+            }
+            Some(known) => {
+                let (mut first, second) = if sick.agreeing > known.agreeing {
+                    (sick, known)
+                } else {
+                    (known, sick)
+                };
+                first.also.push(second.address);
+                first.also.extend(second.also);
+                first.keep_alive = first.keep_alive.saturating_add(second.keep_alive);
+                pods.insert(key, first);
+            }
+        }
+    }
+    pods.into_values().collect()
+}
+
 fn combine(address: &str, views: &[(&SetReport, &BackendReport)], reporting: i64) -> Option<Sick> {
     let mut out: Vec<&(&SetReport, &BackendReport)> = views
         .iter()
@@ -111,6 +144,7 @@ fn combine(address: &str, views: &[(&SetReport, &BackendReport)], reporting: i64
         .find(|reason| !reason.is_empty());
     Some(Sick {
         address: address.to_owned(),
+        also: Vec::new(),
         pod: first.pod.clone(),
         node: first.node.clone(),
         state: if isolated {

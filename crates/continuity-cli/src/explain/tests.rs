@@ -225,6 +225,30 @@ fn observe_says_what_enforce_would_have_done_and_how_to_let_it() {
 }
 
 #[test]
+fn a_pod_of_two_families_is_one_trouble() {
+    let mut facts = gray(Mode::Enforce);
+    let nodes = facts.nodes.iter_mut().filter_map(|node| node.report.as_mut());
+    for report in nodes.take(1) {
+        let mut second = report.backends[0].clone();
+        second.address = "[fd00:10:244:2::7]:8080".into();
+        second.keep_alive = 1;
+        report.backends.push(second);
+    }
+    let screen = screen(&facts);
+    let why = "why    10.244.2.7:8080 and [fd00:10:244:2::7]:8080 (checkout-5d9f-x7k, node-2) answers";
+    assert!(screen.contains(why), "{screen}");
+    assert!(
+        screen.contains("isolated it: share of new connections 20.0 % → 0.03 %; the other 4 20.0 % → 25.0 %"),
+        "{screen}"
+    );
+    assert!(
+        screen.contains("13 keep-alive connections still on it"),
+        "{screen}"
+    );
+    assert_eq!(screen.matches("kubectl describe pod").count(), 1, "{screen}");
+}
+
+#[test]
 fn a_returning_backend_shows_how_far_it_is() {
     let mut facts = gray(Mode::Enforce);
     for report in facts.nodes.iter_mut().filter_map(|node| node.report.as_mut()) {
@@ -354,6 +378,7 @@ fn a_hundred_sick_backends_still_fit_on_one_screen() {
         report.backends = (0..100)
             .map(|index| BackendReport {
                 address: format!("10.244.2.{index}:8080"),
+                pod: format!("checkout-{index}"),
                 ..one.clone()
             })
             .collect();

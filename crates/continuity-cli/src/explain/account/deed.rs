@@ -115,7 +115,8 @@ fn would_have(scene: &Scene) -> Vec<String> {
             would.isolated.join(", ")
         ));
     }
-    if !would.message.is_empty() {
+    // The message repeats the reason of a backend that the row above already complains of.
+    if !would.message.is_empty() && scene.sick.is_empty() {
         lines.push(would.message);
     }
     if lines.is_empty() {

@@ -1,6 +1,7 @@
 //! What limits the account or the protection: said even when all is well, since silence would be read as "covered".
 
 use super::Scene;
+use crate::check::BY_DEFAULT;
 use continuity_api::node::{DataplaneState, FailsafeState};
 use continuity_api::policy::Mode;
 
@@ -126,13 +127,13 @@ fn reach(scene: &Scene) -> Option<String> {
 }
 
 fn unenforced(scene: &Scene) -> Option<String> {
-    let fields = scene
-        .facts
-        .policy
-        .as_ref()?
-        .status
-        .as_ref()?
-        .not_yet_enforced
-        .join(", ");
-    (!fields.is_empty()).then(|| format!("the policy names fields that do not act yet: {fields}"))
+    let status = scene.facts.policy.as_ref()?.status.clone()?;
+    let named = |field: &String| !BY_DEFAULT.contains(&field.as_str());
+    let fields: Vec<String> = status.not_yet_enforced.into_iter().filter(named).collect();
+    (!fields.is_empty()).then(|| {
+        format!(
+            "the policy names fields that do not act yet: {}",
+            fields.join(", ")
+        )
+    })
 }
