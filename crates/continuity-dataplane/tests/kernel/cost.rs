@@ -1,17 +1,23 @@
 //! What each program costs, as the kernel itself counts it. The figures depend on the machine and are printed; the
 //! assertion is a guard against a blunder, an order of magnitude above what they are.
 
-use std::time::Duration;
+use std::{
+    net::{SocketAddr, TcpListener},
+    time::{Duration, Instant},
+};
 
 use aya::{programs::ProgramInfo, sys::Stats};
-use continuity_dataplane::HOOKS;
+use continuity_dataplane::{Dataplane as _, HOOKS, KernelDataplane};
+use socket2::{Domain, Socket, Type};
 
 use crate::{
-    ground::{Ground, connect, serve, set, vip},
+    ground::{Ground, connect, listen, serve, set, vip},
     server::{Manner, Server, ask},
 };
 
 const CONNECTS: u32 = 2_000;
+const BLOCKS: usize = 20;
+const PER_BLOCK: usize = 100;
 const GUARD: Duration = Duration::from_micros(20);
 
 #[test]
@@ -25,7 +31,6 @@ fn a_run_of_each_program_costs_less_than_the_guard() {
     serve(&mut plane, vec![set("cost", &[vip(80)], &addresses)]);
     let _stats = aya::sys::enable_stats(Stats::RunTime).expect("count run time");
     for _ in 0..CONNECTS {
-        use continuity_dataplane::Dataplane as _;
         plane.heartbeat();
         let mut client = connect(vip(80)).expect("connect");
         ask(&mut client).expect("an answer");
@@ -47,4 +52,69 @@ fn a_run_of_each_program_costs_less_than_the_guard() {
         );
         assert!(time / runs < GUARD, "{}", hook.name);
     }
+}
+
+/// connect(2) times in ns: through the VIP with every program, and directly where no program runs. Blocks alternate in
+/// one process; backends only listen, so that nothing else is measured.
+fn blocks(ground: &Ground, plane: &mut KernelDataplane, backends: &[TcpListener]) -> [Vec<u64>; 2] {
+    let mut times = [Vec::new(), Vec::new()];
+    let addresses: Vec<SocketAddr> = backends
+        .iter()
+        .map(|backend| backend.local_addr().unwrap())
+        .collect();
+    for block in 0..BLOCKS * 2 {
+        let outside = block % 2 == 1;
+        ground.stand_outside(outside);
+        plane.heartbeat();
+        for number in 0..PER_BLOCK {
+            let to = if outside {
+                addresses[number % addresses.len()]
+            } else {
+                vip(80)
+            };
+            let to = to.into();
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            // Closes by reset, so that no port stays in TIME_WAIT.
+            socket.set_linger(Some(Duration::ZERO)).expect("linger");
+            let began = Instant::now();
+            socket.connect(&to).expect("connect");
+            times[usize::from(outside)].push(u64::try_from(began.elapsed().as_nanos()).unwrap());
+        }
+        for backend in backends {
+            while backend.accept().is_ok() {}
+        }
+    }
+    ground.stand_outside(false);
+    times
+}
+
+fn quantile(times: &mut [u64], per_mille: usize) -> u64 {
+    times.sort_unstable();
+    times[times.len() * per_mille / 1_000]
+}
+
+#[test]
+fn a_steered_connect_takes_little_longer_than_a_direct_one() {
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    let backends: Vec<TcpListener> = (1..=5).map(listen).collect();
+    backends
+        .iter()
+        .for_each(|backend| backend.set_nonblocking(true).unwrap());
+    let addresses: Vec<_> = backends
+        .iter()
+        .map(|backend| backend.local_addr().unwrap())
+        .collect();
+    serve(&mut plane, vec![set("cost", &[vip(80)], &addresses)]);
+    let [mut steered, mut plain] = blocks(&ground, &mut plane, &backends);
+    let (here, there) = (quantile(&mut steered, 500), quantile(&mut plain, 500));
+    println!(
+        "connect p50: {here} ns steered and measured on both sides, {there} ns direct without any program"
+    );
+    println!(
+        "connect p99: {} ns, {} ns",
+        quantile(&mut steered, 990),
+        quantile(&mut plain, 990)
+    );
+    assert!(here * 2 < there * 3, "{here} ns against {there} ns");
 }

@@ -100,6 +100,12 @@ impl Ground {
         plane
     }
 
+    /// Moves the process out of the test's cgroup, where no program runs, or back into it.
+    pub(crate) fn stand_outside(&self, outside: bool) {
+        let cgroup = if outside { &self.home } else { &self.cgroup };
+        fs::write(cgroup.join("cgroup.procs"), process::id().to_string()).expect("move between cgroups");
+    }
+
     /// Pin of a map.
     pub(crate) fn map(&self, name: &str) -> PathBuf {
         self.options.pins.join("v1/maps").join(name)
