@@ -39,7 +39,11 @@ pub struct Args {
     #[arg(long, env = "CONTINUITY_KUBECONFIG")]
     pub kubeconfig: Option<PathBuf>,
     /// What is logged: error, warn, info, debug, or a filter such as continuity_operator=debug,kube=warn.
-    #[arg(long, env = "CONTINUITY_LOG", default_value = "info")]
+    #[arg(
+        long,
+        env = "CONTINUITY_LOG",
+        default_value = "info,kube_client::client::builder=off"
+    )]
     pub log: String,
     /// Log lines for people instead of JSON.
     #[arg(long, env = "CONTINUITY_LOG_TEXT")]

@@ -19,6 +19,8 @@ pub mod pilot;
 pub mod plan;
 pub mod policy;
 pub mod queue;
+#[cfg(test)]
+mod sample;
 pub mod serve;
 pub mod telemetry;
 pub mod transition;

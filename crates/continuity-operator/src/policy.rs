@@ -99,13 +99,21 @@ fn accepted(verdicts: &[Verdict]) -> Standing {
             "no Service of this namespace carries these labels; the policy waits for one".to_owned();
         return Standing::yes(reasons::NOTHING_SELECTED, message);
     }
-    match verdicts.iter().find(|verdict| !verdict.outcome.accepted()) {
-        Some(verdict) => verdict.outcome.standing(),
-        None => Standing::yes(
+    let mut refused = verdicts.iter().filter(|verdict| !verdict.outcome.accepted());
+    let Some(first) = refused.next() else {
+        return Standing::yes(
             reasons::ACCEPTED,
-            format!("all {} targets follow this policy", verdicts.len()),
-        ),
+            format!("in force on every target ({})", verdicts.len()),
+        );
+    };
+    let mut standing = first.outcome.standing();
+    let more = refused.count();
+    if more > 0 {
+        standing
+            .message
+            .push_str(&format!("; and {more} more, see status.targets"));
     }
+    standing
 }
 
 fn programmed(verdicts: &[Verdict], progress: &Progress) -> Standing {

@@ -59,9 +59,13 @@ impl Spread {
     {
         let api: Api<DeserializeGuard<K>> = Api::all(self.client);
         let mut stream = Box::pin(StreamBackoff::new(watcher(api, config), Reconnect::new(seed)));
+        let mut broken = false;
         while let Some(next) = stream.next().await {
             match next {
                 Ok(event) => {
+                    if std::mem::take(&mut broken) {
+                        tracing::info!(kind = %K::kind(&()), "a watch is back");
+                    }
                     let Some(event) = parsed(event, &self.metrics) else {
                         continue;
                     };
@@ -72,7 +76,10 @@ impl Spread {
                 Err(error) => {
                     let category = category(&error);
                     self.metrics.error(category);
-                    tracing::warn!(kind = %K::kind(&()), category = category.as_str(), %error, "a watch broke");
+                    // Told once: a person needs the start and the end of an outage, not every second of it.
+                    if !std::mem::replace(&mut broken, true) {
+                        tracing::warn!(kind = %K::kind(&()), category = category.as_str(), %error, "a watch broke");
+                    }
                 }
             }
         }

@@ -1,1 +1,262 @@
+use super::*;
+use crate::sample::{Scene, at, isolated, key, node, policy, report, service as made, set_key, slice, web};
+use crate::world::Change;
+use continuity_api::node::Regime;
+use continuity_api::target::TargetRef;
+use kube::runtime::watcher::Event;
+use serde_json::json;
 
+fn followed() -> Scene {
+    Scene::new().policy(policy("p", 1, &[TargetRef::service("web")]))
+}
+
+fn writes(scene: &Scene, now: Moment) -> Vec<Intent> {
+    let mut intents = scene.intents(&mut Memory::default(), now);
+    intents.retain(|intent| intent.write != Write::Nothing);
+    intents
+}
+
+fn aspects(intents: &[Intent]) -> Vec<(Aspect, String)> {
+    intents
+        .iter()
+        .map(|intent| (intent.slot.aspect, intent.slot.key.name.clone()))
+        .collect()
+}
+
+#[test]
+fn a_service_without_a_policy_gives_nothing() {
+    assert!(writes(&Scene::new(), at(1)).is_empty());
+}
+
+#[test]
+fn each_port_of_a_followed_service_gets_a_set_and_a_plan() {
+    let scene = followed().settled(at(1));
+    for port in ["http", "admin"] {
+        let set = scene.world.sets.get(&set_key("web", port)).unwrap();
+        assert_eq!(set.spec.port.label, port);
+        assert_eq!(set.status.as_ref().unwrap().backends.summary, "5/5");
+        assert_eq!(
+            scene
+                .world
+                .plans
+                .get(&set_key("web", port))
+                .unwrap()
+                .spec
+                .policy
+                .name,
+            "p"
+        );
+    }
+}
+
+#[test]
+fn a_settled_picture_asks_for_nothing_more_whatever_the_time() {
+    let scene = followed().node(node("a", 1, vec![report(100)])).settled(at(30));
+    assert_eq!(aspects(&writes(&scene, at(31))), vec![]);
+    assert_eq!(aspects(&writes(&scene, at(500))), vec![]);
+}
+
+#[test]
+fn a_renamed_port_gets_a_new_set_and_the_old_one_goes() {
+    let renamed = made(
+        "web",
+        json!({"clusterIP": "10.96.0.10", "ports": [{"name": "rest", "port": 80}]}),
+    );
+    let scene = followed().settled(at(1)).service(renamed);
+    let found = aspects(&writes(&scene, at(2)));
+    for gone in ["http", "admin"] {
+        assert!(
+            found.contains(&(Aspect::Set, set_key("web", gone).name)),
+            "{found:?}"
+        );
+        assert!(
+            found.contains(&(Aspect::Plan, set_key("web", gone).name)),
+            "{found:?}"
+        );
+    }
+    let scene = scene.settled(at(2));
+    assert_eq!(
+        scene.world.sets.keys().collect::<Vec<_>>(),
+        vec![&set_key("web", "rest")]
+    );
+}
+
+#[test]
+fn a_deleted_policy_takes_its_plans_along() {
+    let mut scene = followed().settled(at(1));
+    scene
+        .world
+        .absorb(Change::Policy(Event::Delete(policy("p", 1, &[]))), at(2));
+    let scene = scene.settled(at(2));
+    assert!(scene.world.plans.is_empty() && scene.world.sets.is_empty());
+}
+
+#[test]
+fn a_deleted_service_takes_its_sets_along() {
+    let mut scene = followed().settled(at(1));
+    scene.world.absorb(Change::Service(Event::Delete(web())), at(2));
+    let scene = scene.settled(at(2));
+    assert!(scene.world.plans.is_empty() && scene.world.sets.is_empty());
+}
+
+#[test]
+fn a_service_made_anew_owns_its_objects_anew() {
+    let mut again = web();
+    again.metadata.uid = Some("uid-again".into());
+    let scene = followed().settled(at(1)).service(again).settled(at(2));
+    let set = scene.world.sets.get(&set_key("web", "http")).unwrap();
+    assert_eq!(set.spec.service.uid, "uid-again");
+}
+
+#[test]
+fn a_service_that_turns_headless_is_let_go() {
+    let headless = made(
+        "web",
+        json!({"clusterIP": "None", "ports": [{"name": "http", "port": 80}]}),
+    );
+    let scene = followed().settled(at(1)).service(headless).settled(at(2));
+    assert!(scene.world.plans.is_empty());
+}
+
+#[test]
+fn a_deletion_missed_during_an_outage_is_found_by_the_next_list() {
+    let mut scene = followed().settled(at(1));
+    scene.world.absorb(Change::Service(Event::Init), at(40));
+    scene.world.absorb(Change::Service(Event::InitDone), at(40));
+    assert!(scene.world.take_marks().services.contains(&key("web")));
+    assert!(scene.settled(at(40)).world.sets.is_empty());
+}
+
+#[test]
+fn an_isolation_is_a_transition_with_one_event() {
+    let calm = followed().node(node("a", 1, vec![report(100)])).settled(at(1));
+    let bad = continuity_api::node::SetReport {
+        regime: Regime::Transition,
+        backends: vec![isolated("10.244.0.0:8080")],
+        ..report(100)
+    };
+    let scene = calm.node(node("a", 2, vec![bad]));
+    let intents = writes(&scene, at(2));
+    let status = intents
+        .iter()
+        .find(|intent| intent.slot.aspect == Aspect::SetStatus)
+        .unwrap();
+    assert_eq!(status.urgency, Urgency::Transition);
+    let reasons: Vec<&str> = status.notices.iter().map(|notice| notice.reason).collect();
+    assert_eq!(reasons, vec!["RegimeWorsened", "BackendIsolated"]);
+    assert!(
+        status.notices[1]
+            .note
+            .contains("10.244.0.0:8080 (web-0, node-2): answers in 512 ms")
+    );
+    let told_again = writes(&scene.settled(at(2)), at(3));
+    assert!(
+        told_again.iter().all(|intent| intent.notices.is_empty()),
+        "{told_again:?}"
+    );
+}
+
+#[test]
+fn two_nodes_that_agree_share_their_verdict_and_renew_it_late() {
+    let bad = || continuity_api::node::SetReport {
+        backends: vec![isolated("10.244.0.0:8080")],
+        ..report(100)
+    };
+    let scene = followed()
+        .node(node("a", 1, vec![bad()]))
+        .node(node("b", 1, vec![bad()]))
+        .settled(at(1));
+    let plan = |scene: &Scene| {
+        scene
+            .world
+            .plans
+            .get(&set_key("web", "http"))
+            .unwrap()
+            .spec
+            .clone()
+    };
+    let verdict = plan(&scene).advice.verdicts[0].clone();
+    assert_eq!(
+        (verdict.address.as_str(), verdict.agreeing_nodes),
+        ("10.244.0.0:8080", 2)
+    );
+    assert_eq!(
+        aspects(&writes(&scene, at(30))),
+        vec![],
+        "not renewed with 31 s left"
+    );
+    let renewed = scene.settled(at(50));
+    assert!(plan(&renewed).advice.verdicts[0].expires.0 > verdict.expires.0);
+    assert_eq!(
+        plan(&renewed).digest,
+        plan(&followed().settled(at(1))).digest,
+        "advice is outside the digest"
+    );
+}
+
+#[test]
+fn one_node_alone_shares_no_verdict() {
+    let bad = continuity_api::node::SetReport {
+        backends: vec![isolated("10.244.0.0:8080")],
+        ..report(100)
+    };
+    let scene = followed()
+        .node(node("a", 1, vec![bad]))
+        .node(node("b", 1, vec![report(1)]))
+        .settled(at(1));
+    assert!(
+        scene
+            .world
+            .plans
+            .get(&set_key("web", "http"))
+            .unwrap()
+            .spec
+            .advice
+            .verdicts
+            .is_empty()
+    );
+}
+
+#[test]
+fn losing_every_backend_is_told_and_written_at_once() {
+    let scene = followed().settled(at(1)).slice(slice(0, 5));
+    let intents = writes(&scene, at(2));
+    let status = intents
+        .iter()
+        .find(|intent| intent.slot.aspect == Aspect::SetStatus)
+        .unwrap();
+    assert_eq!(status.urgency, Urgency::Transition);
+    assert!(
+        status
+            .notices
+            .iter()
+            .any(|notice| notice.reason == "BackendsGone")
+    );
+}
+
+#[test]
+fn a_silent_node_stops_counting_after_eleven_minutes() {
+    let scene = followed().node(node("a", 1, vec![report(100)])).settled(at(1));
+    let reporting = |now| scene.world.fresh_reports(&set_key("web", "http"), now).count();
+    assert_eq!(reporting(at(660)), 1);
+    assert_eq!(reporting(at(661)), 0);
+}
+
+#[test]
+fn the_hint_survives_silence_and_a_restart() {
+    let scene = followed().node(node("a", 1, vec![report(100)])).settled(at(1));
+    let hint = |scene: &Scene| {
+        let set = scene.world.sets.get(&set_key("web", "http")).unwrap();
+        set.status
+            .as_ref()
+            .unwrap()
+            .scale_hint
+            .as_ref()
+            .unwrap()
+            .desired_replicas
+    };
+    assert_eq!(hint(&scene), 5);
+    // Every list of memories starts empty, as after a restart, and the node is long silent.
+    let scene = scene.settled(at(5_000));
+    assert_eq!(hint(&scene), 5);
+}

@@ -25,6 +25,7 @@ pub struct Keeper {
     started: Instant,
     sighting: Sighting,
     transitions: i64,
+    unreached: bool,
 }
 
 impl Keeper {
@@ -38,6 +39,7 @@ impl Keeper {
             started: Instant::now(),
             sighting: Sighting::default(),
             transitions: 0,
+            unreached: false,
         }
     }
 
@@ -70,6 +72,7 @@ impl Keeper {
     async fn turn(&mut self, claims: &watch::Sender<Option<Claim>>, highest: i64) -> Duration {
         match self.attempt(highest).await {
             Ok(Some(claim)) => {
+                self.unreached = false;
                 let gained = claims.borrow().is_none_or(|before| before.epoch != claim.epoch);
                 if gained {
                     tracing::info!(epoch = claim.epoch, "this replica leads");
@@ -82,6 +85,7 @@ impl Keeper {
                 RENEW_EVERY
             }
             Ok(None) => {
+                self.unreached = false;
                 Self::step_down(claims, "another replica leads");
                 RETRY_EVERY
             }
@@ -90,7 +94,9 @@ impl Keeper {
                 if expired {
                     Self::step_down(claims, "the Lease could not be renewed in time");
                 }
-                tracing::warn!(category = error.category().as_str(), %error, "the Lease was not reached");
+                if !std::mem::replace(&mut self.unreached, true) {
+                    tracing::warn!(category = error.category().as_str(), %error, "the Lease was not reached");
+                }
                 if error.category() == Category::Forbidden {
                     DURATION
                 } else {
