@@ -225,6 +225,19 @@ fn observe_says_what_enforce_would_have_done_and_how_to_let_it() {
 }
 
 #[test]
+fn a_quiet_service_is_told_the_laws_longest_wait() {
+    let mut facts = gray(Mode::Enforce);
+    if let Some(plan) = &mut facts.plan {
+        plan.spec.advice.offered_milli_per_second = 340;
+    }
+    let screen = screen(&facts);
+    assert!(
+        screen.contains("one real connection every 60 s a node tests it"),
+        "{screen}"
+    );
+}
+
+#[test]
 fn a_pod_of_two_families_is_one_trouble() {
     let mut facts = gray(Mode::Enforce);
     let nodes = facts.nodes.iter_mut().filter_map(|node| node.report.as_mut());

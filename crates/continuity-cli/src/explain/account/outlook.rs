@@ -54,8 +54,13 @@ fn drip(scene: &Scene, policy: &CompiledPolicy) -> String {
     }
 }
 
-/// Seconds between two tests from one node: the fleet's drip, shared by the nodes that carry traffic, but never more
-/// often than the shortest hold.
+/// Bounds of the law on the time between two tests from one node, seconds: 1 at least; at most 60 below 20 connections
+/// a second, growing with the rate to 300.
+const LEAST: i128 = 1;
+const MOST: (i128, i128) = (60, 300);
+const QUIET_MILLI: i128 = 20_000;
+
+/// Seconds between two tests from one node: the fleet's drip, shared by the nodes that carry traffic, in the law's bounds.
 fn every(scene: &Scene, drip_per_million: i64) -> Option<i64> {
     let plan = &scene.facts.plan.as_ref()?.spec;
     let status = scene.facts.set.status.clone().unwrap_or_default();
@@ -63,15 +68,14 @@ fn every(scene: &Scene, drip_per_million: i64) -> Option<i64> {
         0 => status.traffic.offered_milli_per_second,
         known => known,
     };
-    let fleet = i128::from(offered) * i128::from(drip_per_million);
+    let offered = i128::from(offered);
+    let fleet = offered * i128::from(drip_per_million);
     if fleet <= 0 {
         return None;
     }
     let seconds = i128::from(plan.advice.active_nodes.max(1)) * 1_000_000_000 / fleet;
-    let hold = i64::from(plan.stable.isolation.hold_millis / 1_000);
-    i64::try_from(seconds)
-        .ok()
-        .map(|seconds| seconds.max(hold).max(1))
+    let most = (MOST.0 * offered / QUIET_MILLI).clamp(MOST.0, MOST.1);
+    i64::try_from(seconds.clamp(LEAST, most)).ok()
 }
 
 /// How often a share doubles from its first part, in permille of the full one, until it is full; once a second.
