@@ -96,7 +96,10 @@ impl Experiment {
         let mut jobs = Vec::new();
         for scenario in &variants {
             let first = cells.len();
-            for peer in &self.peers {
+            let heeds =
+                |peer: &&Peer| scenario.rollout.is_none() || peer.build(scenario, 0).heeds_endpoints();
+            let peers: Vec<Peer> = self.peers.iter().filter(heeds).copied().collect();
+            for peer in &peers {
                 cells.push(Cell {
                     scenario: scenario.name.clone(),
                     title: scenario.title.clone(),
@@ -109,7 +112,7 @@ impl Experiment {
                 });
             }
             for &seed in &self.seeds {
-                for (place, &peer) in self.peers.iter().enumerate() {
+                for (place, &peer) in peers.iter().enumerate() {
                     jobs.push(Job {
                         scenario,
                         peer,

@@ -101,6 +101,9 @@ impl<A: Agent> Policy for Law<A> {
         let Some(Node { kernel, .. }) = self.nodes.get_mut(done.node) else {
             return;
         };
+        if !kernel.same_pod(done.backend, done.sent + BOOT) {
+            return;
+        }
         let now = kms(done.now + BOOT);
         kernel.end(done.backend, done.sent + BOOT, done.now + BOOT, done.end);
         match done.end {
@@ -120,6 +123,17 @@ impl<A: Agent> Policy for Law<A> {
         if let Some(Node { kernel, agent }) = self.nodes.get_mut(node) {
             agent.tick(kernel, &self.plan, now + BOOT);
         }
+    }
+
+    fn endpoint(&mut self, backend: usize, serving: bool, fresh: bool, now: u64) {
+        for Node { kernel, agent } in &mut self.nodes {
+            kernel.endpoint(backend, serving, fresh, now + BOOT);
+            agent.tick(kernel, &self.plan, now + BOOT);
+        }
+    }
+
+    fn heeds_endpoints(&self) -> bool {
+        true
     }
 
     fn isolated(&self, node: usize) -> usize {

@@ -17,13 +17,14 @@ use std::mem;
 
 use agenda::{Agenda, Back, Event, Lane};
 use backend::{Backend, Condition, Mode};
+use probe::Sensor;
 use request::{Request, Requests};
 
-use crate::choice::kms;
+use crate::choice::{Pod, kms};
 use crate::policy::{Done, End, Policy, Probe, Truth};
 use crate::random::Random;
 use crate::recording::{Attempt, NOWHERE, Recording};
-use crate::scenario::{Scenario, Service};
+use crate::scenario::{Scenario, Service, Step};
 use crate::span::{MILLI, SECOND, micros, nanos};
 
 /// How reports travel.
@@ -118,6 +119,11 @@ impl<'a> Plant<'a> {
                 self.agenda.late(turn, Event::Fault);
             }
         }
+        if let Some(rollout) = &self.scenario.rollout {
+            for (at, backend, step) in rollout.steps(self.scenario.backends.count) {
+                self.agenda.late(at, Event::Rollout { backend, step });
+            }
+        }
         self.fault(0);
         let tick = self.scenario.agent.tick_millis * MILLI;
         for node in 0..self.scenario.nodes {
@@ -137,6 +143,7 @@ impl<'a> Plant<'a> {
             Event::Patience { request, generation } => self.patience(now, request, generation),
             Event::Tick(node) => self.tick(now, node),
             Event::Fault => self.fault(now),
+            Event::Rollout { backend, step } => self.rollout(now, backend, step),
             Event::Probe { node, backend } => self.probe(now, node, backend),
         }
     }
@@ -223,7 +230,7 @@ impl<'a> Plant<'a> {
         request.arrived = now;
         request.rif = backend.pod.rif;
         let back = now + self.one_way;
-        if backend.condition.mode == Mode::Refuse {
+        if backend.condition.mode == Mode::Refuse || backend.gone {
             self.release(place);
             let failure = Back::Failure {
                 request: place,
@@ -433,6 +440,26 @@ impl<'a> Plant<'a> {
                 *delay = condition.delay;
             }
         }
+    }
+
+    fn rollout(&mut self, now: u64, which: u32, step: Step) {
+        let cold = self.scenario.rollout.map_or(1.0, |rollout| rollout.cold_speed);
+        let Some(backend) = self.backends.get_mut(index(which)) else {
+            return;
+        };
+        match step {
+            Step::Leaves => self.policy.endpoint(index(which), false, false, now),
+            Step::Gone => backend.gone = true,
+            Step::Ready => {
+                backend.gone = false;
+                backend.warmth = cold;
+                backend.pod = Pod::default();
+                backend.sensor = Sensor::default();
+            }
+            Step::Joins => self.policy.endpoint(index(which), true, true, now),
+            Step::Warm => backend.warmth = 1.0,
+        }
+        self.fault(now);
     }
 
     fn send_probes(&mut self, now: u64, node: u32) {

@@ -92,6 +92,16 @@ pub trait Policy {
         let _ = probe;
     }
 
+    /// The endpoints changed: every agent hears that `backend` serves, or no longer does; `fresh`: it is another pod.
+    fn endpoint(&mut self, backend: usize, serving: bool, fresh: bool, now: u64) {
+        let _ = (backend, serving, fresh, now);
+    }
+
+    /// Whether [`Policy::endpoint`] is heeded; a row that does not is left out of scenarios with a rolling update.
+    fn heeds_endpoints(&self) -> bool {
+        false
+    }
+
     /// Backends that `node` has isolated now; for the count of transitions.
     fn isolated(&self, node: usize) -> usize {
         let _ = node;

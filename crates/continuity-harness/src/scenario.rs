@@ -6,6 +6,7 @@
 
 mod error;
 mod fault;
+mod rollout;
 mod shipped;
 
 #[cfg(test)]
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use error::{ErrorCategory, ScenarioError};
 pub use fault::{Fault, Kind, Target};
+pub use rollout::{Rollout, Step};
 pub use shipped::{names, shipped};
 
 /// Version of the file format.
@@ -67,6 +69,9 @@ pub struct Scenario {
     /// What breaks.
     #[serde(default)]
     pub faults: Vec<Fault>,
+    /// A rolling update.
+    #[serde(default)]
+    pub rollout: Option<Rollout>,
 }
 
 const fn ten() -> u32 {
@@ -285,6 +290,9 @@ impl Scenario {
             0.0,
             MOST_FAULTS as f64,
         )?;
+        if let Some(rollout) = &self.rollout {
+            rollout.check(self.duration_millis)?;
+        }
         self.faults
             .iter()
             .try_for_each(|fault| fault.check(self.duration_millis))

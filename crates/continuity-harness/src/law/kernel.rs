@@ -3,7 +3,7 @@
 use continuity_field::histogram::{AGE_BUCKETS, AGE_SHIFT, bucket};
 use continuity_field::{BackendId, BackendSample, Nanos, ReportSample};
 
-use crate::choice::{Chooser, kms};
+use crate::choice::{Chooser, Record, kms};
 use crate::policy::End;
 
 /// The kernel side of one node.
@@ -17,6 +17,7 @@ pub struct Kernel {
     pub since: u64,
     waiting: Vec<Waiting>,
     heard: Vec<(u32, u32)>,
+    born: Vec<u64>,
 }
 
 /// Requests that wait, by the window of `2^AGE_SHIFT` ns in which they were sent.
@@ -71,7 +72,38 @@ impl Kernel {
             since: 0,
             waiting: vec![waiting; backends],
             heard: vec![(0, 0); backends],
+            born: vec![0; backends],
         }
+    }
+
+    /// The endpoints changed. A fresh backend is another pod at the same place: nothing of the old one is kept.
+    pub fn endpoint(&mut self, backend: usize, serving: bool, fresh: bool, now: u64) {
+        let count = self.samples.len() as u64;
+        let Some(sample) = self.samples.get_mut(backend) else {
+            return;
+        };
+        if fresh {
+            *sample = BackendSample::new(BackendId(sample.id.0 + count));
+            if let (Some(record), Some(waiting), Some(heard), Some(born)) = (
+                self.chooser.records.get_mut(backend),
+                self.waiting.get_mut(backend),
+                self.heard.get_mut(backend),
+                self.born.get_mut(backend),
+            ) {
+                *record = Record::default();
+                waiting.sent.fill(0);
+                waiting.older = 0;
+                *heard = (0, 0);
+                *born = now;
+            }
+        }
+        sample.in_service = serving;
+    }
+
+    /// Whether a request sent then went to the pod that is there now.
+    #[must_use]
+    pub fn same_pod(&self, backend: usize, sent: u64) -> bool {
+        self.born.get(backend).is_some_and(|&born| sent >= born)
     }
 
     /// A connect leaves.

@@ -65,10 +65,7 @@ impl Reference {
     }
 
     fn usable(&self) -> usize {
-        self.backends
-            .iter()
-            .filter(|backend| backend.isolated.is_none())
-            .count()
+        self.backends.iter().filter(|backend| backend.in_use()).count()
     }
 
     /// Median of the own latency estimates (µs) of the backends in use.
@@ -76,7 +73,7 @@ impl Reference {
         median(
             self.backends
                 .iter()
-                .filter(|b| b.isolated.is_none())
+                .filter(|b| b.in_use())
                 .filter_map(|b| b.latency)
                 .collect(),
         )
@@ -97,7 +94,7 @@ impl Reference {
                 bad.push((backend.badness(peers), index));
             }
         }
-        let out = self.backends.len() - self.usable();
+        let out = self.isolated();
         if 2 * (bad.len() + out) > self.backends.len() {
             return;
         }
@@ -133,7 +130,7 @@ impl Reference {
             self.backends
                 .iter()
                 .zip(&chooser.records)
-                .filter(|(b, _)| b.isolated.is_none())
+                .filter(|(b, _)| b.in_use())
         };
         let trusted = |trust: u32| {
             used().filter(move |(b, r)| r.has == 1 && b.trust >= trust && at.wrapping_sub(r.ts) < FRESH)
@@ -163,11 +160,8 @@ impl Reference {
         };
         let spill = self.spill;
         let weight = |b: &mut Backend| {
-            if b.isolated.is_some() && !spill {
-                0.0
-            } else {
-                b.share(now)
-            }
+            let used = b.serving && (b.isolated.is_none() || spill);
+            if used { b.share(now) } else { 0.0 }
         };
         let weights: Vec<f64> = self.backends.iter_mut().map(weight).collect();
         let many = weights.iter().filter(|&&weight| weight > 0.0).count();
@@ -255,7 +249,10 @@ impl Agent for Reference {
     }
 
     fn isolated(&self) -> usize {
-        self.backends.len() - self.usable()
+        self.backends
+            .iter()
+            .filter(|backend| backend.isolated.is_some())
+            .count()
     }
 }
 

@@ -60,22 +60,33 @@ fn pick(backend: usize) -> Option<Pick> {
 
 struct Uniform {
     random: Random,
-    backends: usize,
+    serving: Vec<usize>,
 }
 
 impl Policy for Uniform {
     fn pick(&mut self, _: usize, _: u64, _: &Truth<'_>) -> Option<Pick> {
-        pick(self.random.below(self.backends))
+        pick(*self.serving.get(self.random.below(self.serving.len()))?)
     }
 
     fn done(&mut self, _: &Done) {}
+
+    fn endpoint(&mut self, backend: usize, serving: bool, _: bool, _: u64) {
+        self.serving.retain(|&known| known != backend);
+        if serving {
+            self.serving.push(backend);
+        }
+    }
+
+    fn heeds_endpoints(&self) -> bool {
+        true
+    }
 }
 
 pub(super) fn random(scenario: &Scenario, seed: u64) -> Box<dyn Policy> {
     let backends = usize::try_from(scenario.backends.count).unwrap_or(0);
     Box::new(Uniform {
         random: Random::new(seed, "random"),
-        backends,
+        serving: (0..backends).collect(),
     })
 }
 

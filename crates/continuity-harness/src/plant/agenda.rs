@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use crate::choice::Report;
+use crate::scenario::Step;
 
 /// What happens.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,6 +28,8 @@ pub(super) enum Event {
     Tick(u32),
     /// A fault starts, ends or turns.
     Fault,
+    /// A step of the rolling update.
+    Rollout { backend: u32, step: Step },
     /// A probe reaches a backend.
     Probe { node: u32, backend: u32 },
 }

@@ -78,6 +78,10 @@ pub(super) struct Backend {
     pub(super) speed: f64,
     /// What is wrong.
     pub(super) condition: Condition,
+    /// The pod has gone, its replacement is not there yet.
+    pub(super) gone: bool,
+    /// Multiple of its speed while cold.
+    pub(super) warmth: f64,
     /// Requests that wait for a worker.
     pub(super) queue: VecDeque<u32>,
     /// Busy workers.
@@ -93,6 +97,8 @@ impl Backend {
         Self {
             speed,
             condition: Condition::default(),
+            gone: false,
+            warmth: 1.0,
             queue: VecDeque::new(),
             busy: 0,
             pod: Pod::default(),
@@ -102,6 +108,6 @@ impl Backend {
 
     /// Time that `work` (ns at speed 1) takes now.
     pub(super) fn service(&self, work: u64) -> u64 {
-        nanos(work as f64 / 1e9 / (self.speed * self.condition.speed))
+        nanos(work as f64 / 1e9 / (self.speed * self.condition.speed * self.warmth))
     }
 }

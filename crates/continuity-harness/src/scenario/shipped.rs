@@ -26,6 +26,9 @@ shipped![
     "demo-hang",
     "demo-two-gray",
     "demo-alternate",
+    "demo-rolling",
+    "demo-rolling-gray",
+    "S11",
 ];
 
 /// Names of the shipped scenarios.

@@ -80,3 +80,19 @@ fn an_alternating_fault_starts_on() {
     assert_eq!(fault.active(50 * second), None);
     assert_eq!(fault.turns().len(), 2 + 14);
 }
+
+#[test]
+fn a_rolling_update_replaces_one_backend_after_the_other() {
+    let rollout = shipped("S11").unwrap().rollout.unwrap();
+    let steps = rollout.steps(2);
+    assert_eq!(steps.len(), 10);
+    assert_eq!(steps[0], (21_000_000_000, 0, Step::Leaves));
+    assert_eq!(steps[5], (26_000_000_000, 1, Step::Leaves));
+    let text = include_str!("../../scenarios/S11.yaml").replace("cold_speed: 0.2", "cold_speed: 0");
+    assert!(
+        Scenario::parse(&text)
+            .unwrap_err()
+            .to_string()
+            .contains("rollout.cold_speed is 0")
+    );
+}

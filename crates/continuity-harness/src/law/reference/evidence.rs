@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use continuity_field::histogram::{least_age, middle_micros};
-use continuity_field::{BackendSample, Nanos};
+use continuity_field::{BackendId, BackendSample, Nanos};
 
 use super::trust::Earned;
 use crate::choice::Record;
@@ -30,6 +30,9 @@ pub(super) struct Isolated {
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Backend {
+    id: BackendId,
+    /// May get new connections.
+    pub(super) serving: bool,
     /// Latency estimate, µs.
     pub(super) latency: Option<f64>,
     errors: f64,
@@ -51,6 +54,13 @@ pub(super) struct Backend {
 impl Backend {
     /// Takes in one tick.
     pub(super) fn observe(&mut self, sample: &BackendSample, now: u64) {
+        if sample.id != self.id {
+            *self = Self {
+                id: sample.id,
+                ..Self::default()
+            };
+        }
+        self.serving = sample.in_service;
         let (mut count, mut sum) = (0.0, 0.0);
         for (bucket, &many) in sample
             .turnaround
@@ -94,6 +104,11 @@ impl Backend {
         if count + failures > 0.0 {
             self.errors += weight(count + failures) * (failures / (count + failures) - self.errors);
         }
+    }
+
+    /// Gets its share.
+    pub(super) fn in_use(&self) -> bool {
+        self.serving && self.isolated.is_none()
     }
 
     /// How bad it is, for the order.
