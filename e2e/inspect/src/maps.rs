@@ -2,6 +2,7 @@
 //!
 //! A set is named by the addresses that clients connect to: names of Services are not in the maps.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use aya::maps::{Array, HashMap, Map, MapData};
@@ -104,6 +105,7 @@ pub fn read(pins: &Path) -> Result<Maps, Error> {
     let backends = Records::<{ size_of::<Backend>() }>::open(&folder, map::BACKENDS)?;
     let traffic = Records::<{ size_of::<SetTraffic>() }>::open(&folder, map::SET_TRAFFIC)?;
     let services = services(&folder)?;
+    let named = named(&backends)?;
     let shards = control.shard_mask + 1;
 
     let mut found = Vec::new();
@@ -136,7 +138,7 @@ pub fn read(pins: &Path) -> Result<Maps, Error> {
             steered: sum.steered,
             steered_in_hold: sum.steered_in_hold,
             passed_fallback: sum.passed_fallback,
-            backends: shares(&bank, &named(&backends, index)?),
+            backends: shares(&bank, named.get(&index).map_or(&[], Vec::as_slice)),
         });
     }
     Ok(Maps {
@@ -162,13 +164,16 @@ fn services(folder: &Path) -> Result<Vec<(ServiceKey, ServiceValue)>, Error> {
         .collect()
 }
 
-/// The backends of a set with their indices.
-fn named<const N: usize>(backends: &Records<N>, set: u32) -> Result<Vec<(u32, Backend)>, Error> {
-    let mut found = Vec::new();
+/// Backends with their indices, by set.
+type Named = BTreeMap<u32, Vec<(u32, Backend)>>;
+
+/// Every backend in use, in one walk.
+fn named<const N: usize>(backends: &Records<N>) -> Result<Named, Error> {
+    let mut found = Named::new();
     for index in 0..backends.len() {
         let backend: Backend = backends.get(index)?;
-        if backend.is_valid() && backend.set == set {
-            found.push((index, backend));
+        if backend.is_valid() {
+            found.entry(backend.set).or_default().push((index, backend));
         }
     }
     Ok(found)

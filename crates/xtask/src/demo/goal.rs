@@ -149,19 +149,40 @@ impl Check {
 
 /// Judges every goal of a trial.
 pub(super) fn judge(goals: &[Goal], trial: &Trial) -> Vec<Check> {
-    let whole = Check::at_most(
-        &trial.fault,
-        "records lost by the clients",
-        count(trial.ours.whole.attempts, 0),
-        0.0,
-        "",
-    );
-    let lost = (trial.missed > 0).then(|| Check {
-        passed: false,
-        measured: trial.missed.to_string(),
-        ..whole
-    });
-    goals.iter().map(|goal| goal.judge(trial)).chain(lost).collect()
+    goals
+        .iter()
+        .map(|goal| goal.judge(trial))
+        .chain(preconditions(trial))
+        .collect()
+}
+
+/// What makes a trial worthless, as checks that did not hold.
+fn preconditions(trial: &Trial) -> Vec<Check> {
+    let mut broken = Vec::new();
+    if trial.missed > 0 {
+        let measured = trial.missed.to_string();
+        broken.push(Check::that(
+            &trial.fault,
+            "records lost by the clients",
+            false,
+            measured,
+            "0",
+        ));
+    }
+    for (system, row) in [("Continuity", &trial.ours), ("kube-proxy", &trial.theirs)] {
+        if let Some(sick) = row.sick.as_ref().filter(|sick| !had_share(sick)) {
+            let name = format!("share before the fault, {system}");
+            let measured = format!("{:.1} %", sick.before * 100.0);
+            let goal = format!("≥ {:.0} %, else nothing is shown", sick.fair * 80.0);
+            broken.push(Check::that(&trial.fault, &name, false, measured, &goal));
+        }
+    }
+    broken
+}
+
+/// Whether the victims had their share before the fault, so that losing it means something.
+fn had_share(sick: &Sick) -> bool {
+    sick.before >= 0.8 * sick.fair
 }
 
 impl Goal {
@@ -174,7 +195,7 @@ impl Goal {
     /// Goals about what the clients and servers saw.
     fn steering(&self, trial: &Trial) -> Option<Check> {
         let row: &Row = &trial.ours;
-        let sick: Option<&Sick> = row.sick.as_ref();
+        let sick: Option<&Sick> = row.sick.as_ref().filter(|sick| had_share(sick));
         let percent = |share: f64| share * 100.0;
         let most = |name, measured, bound, unit| Check::at_most(&trial.fault, name, measured, bound, unit);
         Some(match *self {
@@ -412,6 +433,7 @@ mod tests {
     fn trial() -> Trial {
         let sick = Sick {
             fair: 0.2,
+            before: 0.2,
             late: 0.001,
             late_count: 7500,
             detected_s: Some(1.2),
@@ -454,6 +476,21 @@ mod tests {
                 assert!(!check.passed, "{}: {}", fault.name, check.name);
             }
         }
+    }
+
+    #[test]
+    fn a_victim_without_a_share_to_lose_proves_nothing() {
+        let mut trial = trial();
+        trial.ours.sick = trial.ours.sick.map(|sick| Sick {
+            before: 0.001,
+            ..sick
+        });
+        let checks = judge(
+            &[Goal::Detected { seconds: 2.0 }, Goal::ShareLate { percent: 0.2 }],
+            &trial,
+        );
+        assert_eq!(checks.len(), 3);
+        assert!(checks.iter().all(|check| !check.passed));
     }
 
     #[test]

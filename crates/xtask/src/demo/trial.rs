@@ -55,6 +55,8 @@ pub(super) struct Side {
 pub(super) struct Sick {
     /// Their share when all is well.
     pub(super) fair: f64,
+    /// Over `healthy`: a backend that had no share to lose proves nothing.
+    pub(super) before: f64,
     /// Over `during`.
     pub(super) during: f64,
     /// Over `late`.
@@ -134,6 +136,7 @@ fn sick(shares: &Shares, times: &Times, fair: f64) -> Sick {
     let (peak, peak_bound) = shares.peak(times.begin_ns, times.end_ns);
     Sick {
         fair,
+        before: shares.over(times.start_ns, times.begin_ns).unwrap_or(0.0),
         during: shares.over(times.begin_ns, times.end_ns).unwrap_or(0.0),
         late: shares.over(times.late_ns(), times.end_ns).unwrap_or(0.0),
         late_count,
