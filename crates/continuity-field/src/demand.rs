@@ -16,6 +16,8 @@ const FAST: f64 = 2.0;
 const PART: usize = 6;
 /// Memory of the quantiles and of the error share, s.
 const WINDOW: f64 = 10.0;
+/// A counter of one backend and step, cut where none can be.
+const MOST: u64 = 1_000_000_000;
 /// Answers before a p99 is said.
 const TAIL_LEAST: f64 = 100.0;
 
@@ -120,20 +122,24 @@ impl Default for Demand {
 impl Demand {
     /// One step's counters.
     pub(crate) fn observe(&mut self, samples: &Samples<'_>, dt: f64) {
-        let sum = |of: fn(&BackendSample) -> u64| {
-            samples
-                .backends
+        let (mut attempts, mut answered, mut failed, mut waiting) = (0, 0, 0, 0_u64);
+        for sample in samples.backends {
+            attempts += sample.attempts.min(MOST);
+            answered += sample.answered.min(MOST);
+            failed += failures(sample).min(MOST);
+            waiting += sample
+                .unanswered
                 .iter()
-                .map(|sample| of(sample).min(1_000_000_000))
-                .sum::<u64>() as f64
-        };
-        let attempts = sum(|sample| sample.attempts);
+                .map(|&count| u64::from(count))
+                .sum::<u64>()
+                .min(MOST);
+        }
+        let (attempts, waiting) = (attempts as f64, waiting as f64);
         self.offered.add(attempts, dt, MEMORY);
         self.fast.add(attempts, dt, FAST);
         self.course.add(attempts, dt);
-        self.answered.add(sum(|sample| sample.answered), dt, MEMORY);
-        self.failed.add(sum(failures), dt, MEMORY);
-        let waiting = sum(|sample| sample.unanswered.iter().map(|&count| u64::from(count)).sum());
+        self.answered.add(answered as f64, dt, MEMORY);
+        self.failed.add(failed as f64, dt, MEMORY);
         self.in_flight += (1.0 - libm::exp(-dt / MEMORY)) * (waiting - self.in_flight);
     }
 

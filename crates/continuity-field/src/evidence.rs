@@ -6,7 +6,7 @@
 //! Everything is relative to peers that answer at the same time; a node that was itself stalled sees all of them silent,
 //! and that is no evidence.
 
-use crate::look::Yardstick;
+use crate::look::{Yardstick, weight};
 use crate::track::{Phase, Track};
 use crate::{BackendSample, Evidence, IsolationConfig, Nanos};
 
@@ -26,18 +26,18 @@ const PENALTY_STANDS: u32 = 768;
 const LUCK: f64 = 1e-9;
 
 /// Failures of one step. Connects refused or timed out weigh double, since a healthy backend never refuses; a client that
-/// gave up weighs nothing by itself, since that was its own decision, but is a failure among others.
-pub(crate) fn fail(track: &mut Track, sample: &BackendSample, dt: f64, now: Nanos) {
+/// gave up weighs nothing by itself, since that was its own decision, but is a failure among others. `keep` is what the
+/// step leaves of the counts of the last 10 s.
+pub(crate) fn fail(track: &mut Track, sample: &BackendSample, keep: f64, now: Nanos) {
     let hard = count(sample.refused) + count(sample.timed_out);
     let reset = count(sample.reset_before_data);
     let soft = reset + count(sample.abandoned);
     let good = count(sample.answered);
-    let keep = libm::exp(-dt.min(60.0) / 10.0);
     track.failed = track.failed * keep + hard + soft;
     track.ended = track.ended * keep + hard + soft + good;
     let n = hard + soft + good;
     if n > 0.0 {
-        let weight = 1.0 - libm::pow(0.75, n.min(4.0));
+        let weight = weight(n);
         track.error += weight * ((hard + soft) / n - track.error);
     }
     if track

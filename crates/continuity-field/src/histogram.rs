@@ -27,6 +27,16 @@ pub fn lg(value: u64) -> u32 {
     (exponent << 8) + u32::try_from(mantissa & 0xff).unwrap_or(0)
 }
 
+/// The buckets that counted something. Counts come sparse, so eight empty ones are passed at once.
+pub(crate) fn counted(counts: &[u32; BUCKETS]) -> impl Iterator<Item = (usize, u32)> + '_ {
+    let (eights, _) = counts.as_chunks::<8>();
+    let filled = eights.iter().enumerate().filter(|(_, eight)| **eight != [0; 8]);
+    filled.flat_map(|(at, eight)| {
+        let buckets = eight.iter().enumerate().filter(|(_, count)| **count > 0);
+        buckets.map(move |(within, count)| (8 * at + within, *count))
+    })
+}
+
 /// Bucket of a turnaround of that many µs.
 pub fn bucket(micros: u64) -> usize {
     usize::try_from(lg(micros) >> 6)

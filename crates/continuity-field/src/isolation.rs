@@ -274,6 +274,9 @@ pub(crate) fn forgive(
 
 fn let_in(track: &mut Track, isolated: Nanos, now: Nanos) {
     track.phase = Phase::Returning { since: now, isolated };
+    // What others said before it proved itself here is spent: a verdict that is renewed while nodes still act on it
+    // would otherwise keep itself alive.
+    track.verdict_given = now;
     track.relapses_at = now;
     track.failed = 0.0;
     track.ended = 0.0;

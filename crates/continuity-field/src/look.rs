@@ -12,6 +12,8 @@ use crate::{BackendSample, Nanos, SetConfig};
 
 /// Least length of a look: two ticks of 100 ms − 5 %, or one of 200 ms − 5 %.
 pub(crate) const LOOK: Nanos = Nanos::from_millis(180);
+/// Level of 2^27 ns: nothing in the youngest two windows is older.
+const NEVER_SO_YOUNG: f64 = 17.04;
 /// Looks whose late answers are remembered: 3.2 s.
 const SPELL: usize = 16;
 /// Blatantly late is later than this many typical requests, besides an octave beyond gray: a pause shorter than 400 ms
@@ -57,53 +59,94 @@ pub(crate) struct Yardstick {
     pub peers: Option<f64>,
     /// Octaves above it that count as gray for one answer.
     pub gray: f64,
+    /// Level below which nothing is late.
+    floor: f64,
     /// Level from which a request is late.
     pub late: f64,
     /// Level that almost no request reaches: blatantly late.
     pub blatant: f64,
+    /// Spread of one answer, octaves.
+    spread: f64,
 }
 
-impl Yardstick {
-    pub(crate) fn new(peers: Option<f64>, baseline: &Baseline, config: &SetConfig) -> Self {
+/// Makes yardsticks; peers' medians without one of them take few values, so the latest two are kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rule {
+    gray: f64,
+    calm: f64,
+    typical: f64,
+    tail: Option<f64>,
+    spread: f64,
+    kept: [Option<Yardstick>; 2],
+}
+
+impl Rule {
+    pub(crate) fn new(baseline: &Baseline, config: &SetConfig) -> Self {
         let ratio = f64::from(config.isolation.latency_ratio_milli.clamp(2_000, 64_000)) / 1_000.0;
-        let gray = libm::log2(ratio);
-        let reference = peers.unwrap_or_else(|| baseline.calm_or(config.profile));
-        let excess = floor_excess(reference, config);
-        let late = (reference + gray).max(excess);
-        let typical = libm::log2(BLATANT * config.profile.typical().as_micros() as f64);
-        let blatant = (late + 1.0).max(typical);
-        // An octave above the 99.5 % quantile; the ceiling keeps a noisy past from blinding us.
-        let tail = baseline
-            .tail()
-            .map_or(blatant, |tail| (tail + 1.0).min(blatant + 1.0));
         Self {
-            peers,
-            gray,
-            late,
-            blatant: blatant.max(tail),
+            gray: libm::log2(ratio),
+            calm: baseline.calm_or(config.profile),
+            typical: config.profile.typical().as_micros() as f64,
+            tail: baseline.tail(),
+            spread: baseline.spread(),
+            kept: [None; 2],
         }
     }
 
-    /// Octaves that a mean of `n` answers must lie above the peers: the ratio, or 3σ of such a mean, at most two more.
-    fn threshold(&self, n: f64, baseline: &Baseline) -> f64 {
-        (3.0 * baseline.spread() / libm::sqrt(n.clamp(1.0, 9.0))).clamp(self.gray, self.gray + 2.0)
+    /// What a backend with such peers is compared with.
+    pub(crate) fn with(&mut self, peers: Option<f64>) -> Yardstick {
+        let [first, second] = self.kept;
+        if let Some(kept) = [first, second]
+            .into_iter()
+            .flatten()
+            .find(|kept| kept.peers == peers)
+        {
+            return kept;
+        }
+        let reference = peers.unwrap_or(self.calm);
+        // Half of a typical request above the reference, so that a service that answers in 0.2 ms is not judged by the
+        // jitter of the host.
+        let floor = libm::log2(libm::exp2(reference.min(40.0)) + self.typical / 2.0);
+        let late = (reference + self.gray).max(floor);
+        let blatant = (late + 1.0).max(libm::log2(BLATANT * self.typical));
+        // An octave above the 99.5 % quantile; the ceiling keeps a noisy past from blinding us.
+        let tail = self.tail.map_or(blatant, |tail| (tail + 1.0).min(blatant + 1.0));
+        let yardstick = Yardstick {
+            peers,
+            gray: self.gray,
+            floor,
+            late,
+            blatant: blatant.max(tail),
+            spread: self.spread,
+        };
+        self.kept = [Some(yardstick), first];
+        yardstick
     }
 }
 
-/// Level below which nothing is called late: half of a typical request above the reference, so that a service that
-/// answers in 0.2 ms is not judged by the jitter of the host.
-fn floor_excess(reference: f64, config: &SetConfig) -> f64 {
-    libm::log2(libm::exp2(reference.min(40.0)) + config.profile.typical().as_micros() as f64 / 2.0)
+impl Yardstick {
+    /// Octaves that a mean of `n` answers must lie above the peers: the ratio, or 3σ of such a mean, at most two more.
+    fn threshold(&self, n: f64) -> f64 {
+        (3.0 * self.spread / libm::sqrt(n.clamp(1.0, 9.0))).clamp(self.gray, self.gray + 2.0)
+    }
+}
+
+/// Weight of `n` new samples in a level or an error share: `1 − 0.75^min(n, 4)`.
+pub(crate) fn weight(n: f64) -> f64 {
+    match n {
+        n if n < 1.0 => 0.0,
+        n if n < 2.0 => 0.25,
+        n if n < 3.0 => 0.437_5,
+        n if n < 4.0 => 0.578_125,
+        _ => 0.683_593_75,
+    }
 }
 
 /// Adds one step's answers and waiting requests.
 pub(crate) fn observe(track: &mut Track, sample: &BackendSample, yardstick: &Yardstick, now: Nanos) {
     let look = &mut track.look;
     let (mut good, mut blatant, mut blatant_sum) = (0.0, 0.0, 0.0);
-    for (bucket, &count) in sample.turnaround.iter().enumerate() {
-        if count == 0 {
-            continue;
-        }
+    for (bucket, count) in histogram::counted(&sample.turnaround) {
         let level = histogram::level(bucket);
         let n = f64::from(count);
         look.sum += n * level;
@@ -147,6 +190,12 @@ pub(crate) fn observe(track: &mut Track, sample: &BackendSample, yardstick: &Yar
 
 /// Counts the waiting requests: late ones as evidence, those older than twice the estimate as samples of at least that age.
 fn wait(track: &mut Track, sample: &BackendSample, yardstick: &Yardstick, now: Nanos) {
+    // Nearly always nobody waits longer than two windows.
+    if sample.unanswered.iter().skip(2).fold(0, |all, count| all | count) == 0
+        && yardstick.late > NEVER_SO_YOUNG
+    {
+        return;
+    }
     let overdue = track.level.map_or(yardstick.late, |level| level + 1.0);
     let since_good = track.look.good_at.map_or(now, |at| now.since(at)) + Nanos(1 << histogram::AGE_SHIFT);
     for bucket in (1..AGE_BUCKETS).rev() {
@@ -186,18 +235,14 @@ fn wait(track: &mut Track, sample: &BackendSample, yardstick: &Yardstick, now: N
 }
 
 /// Ends a look: moves the estimate of the level, remembers whether it looked gray.
-pub(crate) fn close(track: &mut Track, yardstick: &Yardstick, baseline: &Baseline, config: &SetConfig) {
+pub(crate) fn close(track: &mut Track, yardstick: &Yardstick) {
     let isolated = track.isolation().is_some();
     let look = &mut track.look;
     let n = look.n + look.overdue;
     track.known = track.known * 0.972 + look.n.min(100.0);
     if n > 0.0 {
         let mean = (look.sum + look.overdue_sum) / n;
-        let weight = if isolated {
-            1.0
-        } else {
-            1.0 - libm::pow(0.75, n.min(4.0))
-        };
+        let weight = if isolated { 1.0 } else { weight(n) };
         let before = track.level.unwrap_or(mean);
         track.level = Some(before + weight * (mean - before));
     }
@@ -211,7 +256,7 @@ pub(crate) fn close(track: &mut Track, yardstick: &Yardstick, baseline: &Baselin
         let gray = match (track.level, yardstick.peers) {
             (Some(level), Some(peers)) => {
                 let samples = track.known.max(n);
-                level > peers + yardstick.threshold(samples, baseline) && level > floor_excess(peers, config)
+                level > peers + yardstick.threshold(samples) && level > yardstick.floor
             }
             _ => false,
         };

@@ -112,6 +112,10 @@ fn scar(track: &mut Track, sample: &BackendSample, dt: f64) {
         pressure.scar += 0.25 * (1.0 - pressure.scar);
     }
     pressure.scarred = hurt;
+    if pressure.scar < 1e-6 {
+        pressure.scar = 0.0;
+        return;
+    }
     let good = sample.answered.min(1_000) as f64;
     pressure.scar *= libm::exp(-dt.min(60.0) / 60.0) * libm::pow(0.999, good);
 }

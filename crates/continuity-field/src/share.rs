@@ -60,7 +60,12 @@ pub(crate) fn target(
     for (track, sample) in tracks.iter_mut().zip(samples) {
         let part = phase(track, config, reasons, now);
         let weight = if track.in_use() {
-            part * capacity(sample) * libm::exp2(track.lean) / track.pressure.slow()
+            let lean = if track.lean == 0.0 {
+                1.0
+            } else {
+                libm::exp2(track.lean)
+            };
+            part * capacity(sample) * lean / track.pressure.slow()
         } else if spilling && track.in_service {
             capacity(sample)
         } else {

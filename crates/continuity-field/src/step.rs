@@ -5,7 +5,7 @@
 
 use crate::baseline::Fleet;
 use crate::evidence::{self, Around};
-use crate::look::{self, LOOK, Yardstick};
+use crate::look::{self, LOOK, Rule};
 use crate::regime::Signals;
 use crate::track::{self, Phase};
 use crate::{InputError, Nanos, Outcome, Reason, Samples, SetConfig, SetState};
@@ -111,21 +111,18 @@ fn begin_look(state: &mut SetState, now: Nanos) -> Option<f64> {
 fn observe(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, dt: f64, now: Nanos) {
     state.rank();
     state.demand.observe(samples, dt);
+    let mut rule = Rule::new(&state.baseline, config);
+    let keep = libm::exp(-dt / 10.0);
     let mut answered = 0.0;
     for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
         let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
-        let yardstick = Yardstick::new(peers, &state.baseline, config);
+        let yardstick = rule.with(peers);
         look::observe(track, sample, &yardstick, now);
-        evidence::fail(track, sample, dt, now);
+        evidence::fail(track, sample, keep, now);
         track.trust.observe(sample, dt);
         if track.in_use() {
             answered += sample.answered.min(1_000_000) as f64;
-            for (bucket, &count) in sample
-                .turnaround
-                .iter()
-                .enumerate()
-                .filter(|(_, count)| **count > 0)
-            {
+            for (bucket, count) in histogram::counted(&sample.turnaround) {
                 state
                     .fleet
                     .add(bucket, f64::from(count), histogram::level(bucket));
@@ -151,10 +148,10 @@ fn observe(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, dt: 
 
 /// Ends a look: levels, pressures, what is normal.
 fn close(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, seconds: f64, now: Nanos) {
+    let mut rule = Rule::new(&state.baseline, config);
     for track in &mut state.tracks {
         let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
-        let yardstick = Yardstick::new(peers, &state.baseline, config);
-        look::close(track, &yardstick, &state.baseline, config);
+        look::close(track, &rule.with(peers));
     }
     state.rank();
     let used = state
@@ -203,12 +200,13 @@ fn judge(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, now: N
             track.run > 0 || track.look.hits & 1 > 0,
         ))
     });
+    let mut rule = Rule::new(&state.baseline, config);
     let armed = state.alarm.armed(now) && state.baseline.warm();
     let reasons = &mut state.outcome.reasons;
     for track in &mut state.tracks {
         let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
         if track.in_use() {
-            let yardstick = Yardstick::new(peers, &state.baseline, config);
+            let yardstick = rule.with(peers);
             let found = evidence::judge(track, &yardstick, &around, &config.isolation, armed, now);
             track.evidence = found.map(|(evidence, _)| evidence);
             track.single = found.is_some_and(|(_, single)| single);
