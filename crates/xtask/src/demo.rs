@@ -38,6 +38,7 @@ pub use stage::prepare;
 use crate::Error;
 use crate::cluster::Cluster;
 use crate::image;
+use crate::interrupt;
 use crate::preflight;
 use crate::progress::Progress;
 
@@ -77,9 +78,15 @@ pub fn run(args: &DemoArgs) -> Result<(), Error> {
     } else {
         image::build_all(&progress)?
     };
+    let undo = progress.clone();
+    let _guard = interrupt::on_interrupt(move || {
+        if let Err(error) = Cluster::down(&undo) {
+            eprintln!("cannot take the cluster down: {error}");
+        }
+    });
     let result = stage::play(&names, &images, args.keep, &progress);
     if args.keep {
-        println!("{}", KEPT);
+        println!("{KEPT}");
     } else {
         Cluster::down(&progress)?;
     }

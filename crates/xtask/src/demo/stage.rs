@@ -12,8 +12,8 @@ use super::{install, refusal, status, table, workload};
 use crate::Error;
 use crate::cluster::Cluster;
 use crate::image::{self, Image};
-use crate::paths;
 use crate::progress::Progress;
+use crate::{interrupt, paths};
 
 /// Healthy blocks without a policy: enough to see that the two Services are alike.
 const BLOCKS_WITHOUT: u32 = 3;
@@ -70,6 +70,7 @@ pub(super) fn play(names: &[&str], images: &[Image], keep: bool, progress: &Prog
         stage.check(Check::at_most("cluster", "bring-up", Some(up), UP_SECONDS, " s"));
     }
     cluster.load_images(images, progress)?;
+    let installed = already && cluster.kubectl(["get", "namespace", install::NAMESPACE]).is_ok();
     let before = Residue::now()?;
     stage.install(&cluster)?;
     let brought = Residue::now()?.since(&before);
@@ -79,7 +80,7 @@ pub(super) fn play(names: &[&str], images: &[Image], keep: bool, progress: &Prog
         .kubectl(["get", "continuitynodes", "-o", "wide"])
         .ok()
         .map(|o| text(&o.stdout));
-    if measured.is_ok() && !keep && !already {
+    if measured.is_ok() && !keep && !installed {
         stage.remove(&cluster, &before, &brought)?;
     }
     if names.is_empty() {
@@ -102,13 +103,19 @@ pub(super) fn play(names: &[&str], images: &[Image], keep: bool, progress: &Prog
 /// # Errors
 /// A step that could not be taken.
 pub fn test_on_cluster(filter: Option<&str>, progress: &Progress) -> Result<Vec<Check>, Error> {
-    let names = fault::FAULTS.iter().map(|fault| fault.name);
-    let names: Vec<&str> = names
-        .filter(|name| filter.is_none_or(|part| name.contains(part)))
-        .collect();
-    if names.is_empty() {
+    // Without a filter everything runs, also what is no fault: nothing broken, Observe.
+    let all = fault::FAULTS.iter().map(|fault| fault.name);
+    let names: Vec<&str> =
+        filter.map_or_else(Vec::new, |part| all.filter(|name| name.contains(part)).collect());
+    if filter.is_some() && names.is_empty() {
         return Ok(Vec::new());
     }
+    let undo = progress.clone();
+    let _guard = interrupt::on_interrupt(move || {
+        if let Err(error) = Cluster::down(&undo) {
+            eprintln!("cannot take the cluster down: {error}");
+        }
+    });
     let images = image::build_all(progress)?;
     let cluster = Cluster::up(progress)?;
     let mut stage = Stage {
