@@ -33,6 +33,7 @@
  *
  *   first payload back (cgroup_skb ingress), once per request while "outstanding":
  *       ct_on_answer(rec, us, now); ct_learn(regression, choice, storage.prediction, us); flag = 0
+ *       and only then the report that the segment may carry: own_at must not count the request just answered
  *   next request on a kept-alive connection (payload out while flag is 0): ct_on_start(rec); flag = 1
  *   refused / timed out / reset before data (sockops, close without answer): ct_on_failure(rec, now); flag = 0
  *   the client went away while waiting: ct_on_abandon(rec); flag = 0

@@ -112,11 +112,11 @@ impl<A: Agent> Policy for Law<A> {
             End::TimedOut | End::Refused | End::Reset => return kernel.chooser.failure(done.backend, now),
         }
         let took = micros(done.now - done.sent);
+        kernel.chooser.answer(done.backend, took, done.tag, now);
         if let Some(report) = &done.report {
             kernel.chooser.report(done.backend, report, now);
             kernel.chooser.pair(done.backend, report.l, took);
         }
-        kernel.chooser.answer(done.backend, took, done.tag, now);
     }
 
     fn tick(&mut self, node: usize, now: u64) {
