@@ -82,6 +82,8 @@ pub struct BackendShot {
     pub since: Time,
     /// Why, one sentence; empty while nothing is to be said.
     pub reason: String,
+    /// Isolated on the word of other nodes alone.
+    pub hearsay: bool,
     /// Share of new connections, parts per million.
     pub share_ppm: u32,
     /// Latency estimate, µs; 0 = not known.

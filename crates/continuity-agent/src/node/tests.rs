@@ -247,3 +247,26 @@ fn what_does_not_fit_the_maps_is_left_to_kube_proxy_and_said() {
         .count();
     assert!(held > 0, "those that fitted carry");
 }
+
+#[test]
+fn a_verdict_that_is_renewed_isolates_once_and_not_again_after_a_clean_test() {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Enforce, three()), WALL).expect("adopted");
+    let healthy = [(1, 20_000), (2, 20_000), (3, 20_000)];
+    serve(&mut node, 300, 10, &healthy);
+    let mut judged = Desired::clone(node.desired());
+    let lane = judged.lanes.get_mut(&lane_key()).expect("the lane");
+    let mut advised = Lane::clone(lane);
+    advised.advice.verdicts = Box::new([crate::lane::SharedVerdict {
+        backend: crate::lane::backend_id(address(2, 2)),
+        kind: continuity_field::VerdictKind::Isolate,
+        expires_millis: WALL + 3_600_000,
+    }]);
+    *lane = Arc::new(advised);
+    node.adopt(Arc::new(judged), WALL).expect("adopted");
+    serve(&mut node, 2, 10, &healthy);
+    assert_eq!(shot(&node).backends[1].state, continuity_field::BackendState::Isolated);
+    serve(&mut node, 200, 10, &healthy);
+    let after = &shot(&node).backends[1];
+    assert_eq!(after.state, continuity_field::BackendState::Normal, "{}", after.reason);
+}

@@ -213,6 +213,7 @@ fn backend(shot: &BackendShot, lane: &LaneShot) -> Option<BackendReport> {
         state,
         reason: shot.reason.clone(),
         since: Some(shot.since.clone()),
+        hearsay: shot.hearsay,
         median_micros: shot.latency_micros,
         keep_alive: i64::try_from(shot.open).unwrap_or(i64::MAX),
     })

@@ -60,8 +60,12 @@ impl Track {
                 .filter(|backend| backend.id == view.id)?;
             let note = self.notes.backends.get(&view.id)?;
             let micros = view.latency.map_or(0, continuity_field::Nanos::as_micros);
+            let hearsay = |isolation: continuity_field::Isolation| {
+                matches!(isolation.evidence, continuity_field::Evidence::Shared { .. })
+            };
             Some(BackendShot {
                 index,
+                hearsay: view.isolation.is_some_and(hearsay),
                 state: view.state,
                 since: time(note.since_millis),
                 reason: note.reason.clone(),

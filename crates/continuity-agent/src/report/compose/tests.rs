@@ -33,6 +33,7 @@ fn backends(lane: &Lane, isolated: Option<usize>) -> Vec<BackendShot> {
             field::BackendState::Normal
         },
         since: now(),
+        hearsay: false,
         reason: if isolated == Some(index) {
             "answers in 512 ms".to_owned()
         } else {
