@@ -197,50 +197,61 @@ pub fn text(overview: &Overview, now: Timestamp) -> String {
     for line in &overview.unread {
         text.push_str(&format!("not read  {line}\n"));
     }
-    text.push('\n');
-    let or_dash = |cell: &str| {
-        if cell.is_empty() {
-            "-".to_owned()
-        } else {
-            cell.to_owned()
-        }
-    };
-    if overview.sets.is_empty() {
-        text.push_str(
-            "No equivalence sets: no ContinuityPolicy is about a Service here. -A looks in all namespaces.\n",
-        );
+    format!(
+        "{text}\n{}\n{}",
+        sets(&overview.sets, now),
+        nodes(&overview.nodes)
+    )
+}
+
+fn or_dash(cell: &str) -> String {
+    if cell.is_empty() {
+        "-".to_owned()
     } else {
-        let head = [
-            "NAMESPACE",
-            "SERVICE",
-            "MODE",
-            "BACKENDS",
-            "ISOLATED",
-            "REGIME",
-            "SINCE",
-            "HINT",
-            "REACH",
-        ];
-        let mut rows = vec![head.map(str::to_owned).to_vec()];
-        rows.extend(overview.sets.iter().map(|set| {
-            let since = set
-                .since
-                .map(|at| crate::number::span(now.as_second() - at.as_second()));
-            vec![
-                set.namespace.clone(),
-                set.service.clone(),
-                format!("{:?}", set.mode),
-                or_dash(&set.backends),
-                set.isolated.to_string(),
-                format!("{:?}", set.regime),
-                or_dash(&since.unwrap_or_default()),
-                or_dash(&set.hint),
-                or_dash(&set.reach),
-            ]
-        }));
-        text.push_str(&columns(&rows));
+        cell.to_owned()
     }
-    text.push('\n');
+}
+
+fn sets(sets: &[SetRow], now: Timestamp) -> String {
+    if sets.is_empty() {
+        return "No equivalence sets: no ContinuityPolicy is about a Service here. -A looks in all namespaces.\n"
+            .to_owned();
+    }
+    let head = [
+        "NAMESPACE",
+        "SERVICE",
+        "MODE",
+        "BACKENDS",
+        "ISOLATED",
+        "REGIME",
+        "SINCE",
+        "HINT",
+        "REACH",
+    ];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows.extend(sets.iter().map(|set| {
+        let since = set
+            .since
+            .map(|at| crate::number::span(now.as_second() - at.as_second()));
+        vec![
+            set.namespace.clone(),
+            set.service.clone(),
+            format!("{:?}", set.mode),
+            or_dash(&set.backends),
+            set.isolated.to_string(),
+            format!("{:?}", set.regime),
+            or_dash(&since.unwrap_or_default()),
+            or_dash(&set.hint),
+            or_dash(&set.reach),
+        ]
+    }));
+    columns(&rows)
+}
+
+fn nodes(nodes: &[NodeRow]) -> String {
+    if nodes.is_empty() {
+        return "No node has reported.\n".to_owned();
+    }
     let head = [
         "NODE",
         "DATAPLANE",
@@ -251,7 +262,7 @@ pub fn text(overview: &Overview, now: Timestamp) -> String {
         "KERNEL",
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    rows.extend(overview.nodes.iter().take(NODES).map(|node| {
+    rows.extend(nodes.iter().take(NODES).map(|node| {
         vec![
             node.name.clone(),
             format!("{:?}", node.dataplane),
@@ -262,13 +273,55 @@ pub fn text(overview: &Overview, now: Timestamp) -> String {
             or_dash(&node.kernel),
         ]
     }));
-    if overview.nodes.is_empty() {
-        text.push_str("No node has reported.\n");
-    } else {
-        text.push_str(&columns(&rows));
-    }
-    if let Some(rest) = overview.nodes.len().checked_sub(NODES).filter(|rest| *rest > 0) {
+    let mut text = columns(&rows);
+    if let Some(rest) = nodes.len().checked_sub(NODES).filter(|rest| *rest > 0) {
         text.push_str(&format!("and {rest} more nodes\n"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overview_shows_dashes_for_what_is_not_known_and_counts_what_does_not_fit() {
+        let node = |index: usize| NodeRow {
+            name: format!("node-{index:02}"),
+            dataplane: DataplaneState::Attached,
+            failsafe: FailsafeState::Normal,
+            regime: Regime::Laminar,
+            sets: 1,
+            agent: "0.1.0".into(),
+            kernel: String::new(),
+        };
+        let set = SetRow {
+            namespace: "shop".into(),
+            name: "checkout-http-00000".into(),
+            service: "checkout:http".into(),
+            mode: Mode::Enforce,
+            backends: "5/5".into(),
+            isolated: 1,
+            regime: Regime::Transition,
+            since: "2026-11-21T12:04:31Z".parse().ok(),
+            hint: String::new(),
+            reach: "98%".into(),
+        };
+        let overview = Overview {
+            operator: "2/2 ready, a leads".into(),
+            agents: "14/14 ready".into(),
+            sets: vec![set],
+            nodes: (0..14).map(node).collect(),
+            unread: Vec::new(),
+        };
+        let text = text(&overview, "2026-11-21T12:05:13Z".parse().expect("a time"));
+        let row =
+            "shop        checkout:http   Enforce   5/5        1          Transition   42 s    -      98%\n";
+        assert!(text.contains(row), "{text}");
+        assert!(
+            text.contains("node-00   Attached    Normal     Laminar   1      0.1.0   -\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("and 2 more nodes\n"), "{text}");
+    }
 }

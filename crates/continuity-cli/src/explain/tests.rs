@@ -29,30 +29,36 @@ fn time(text: &str) -> Option<Time> {
 /// shop/checkout, port http, five backends on three nodes, all well.
 fn calm(mode: Mode) -> Facts {
     let name = set_name("checkout", "http");
-    let port = PortIdentity {
-        name: Some("http".into()),
-        number: 80,
-        label: "http".into(),
-        ..PortIdentity::default()
-    };
-    let service = ServiceIdentity {
-        name: "checkout".into(),
-        uid: "u".into(),
-    };
-    let policy = PolicyIdentity {
-        name: "checkout".into(),
-        uid: "p".into(),
-        generation: 1,
-    };
-    let spec = EquivalenceSetSpec {
-        service: service.clone(),
-        port: port.clone(),
-        policy: policy.clone(),
+    let spec = ContinuityPolicySpec {
         mode,
         ..Default::default()
     };
-    let mut set = EquivalenceSet::new(&name, spec);
+    let plan = plan(&name, &spec);
+    let spec_of_set = EquivalenceSetSpec {
+        service: plan.spec.service.clone(),
+        port: plan.spec.port.clone(),
+        policy: plan.spec.policy.clone(),
+        mode,
+        ..Default::default()
+    };
+    let mut set = EquivalenceSet::new(&name, spec_of_set);
     set.metadata.namespace = Some("shop".into());
+    set.status = Some(calm_status());
+    let mut policy = ContinuityPolicy::new("checkout", spec);
+    policy.metadata.generation = Some(1);
+    let nodes = (1..=3)
+        .map(|index| node(&format!("node-{index}"), &name))
+        .collect();
+    Facts {
+        set,
+        plan: Some(plan),
+        policy: Some(policy),
+        nodes,
+        blind: None,
+    }
+}
+
+fn calm_status() -> EquivalenceSetStatus {
     let mut status = EquivalenceSetStatus {
         observed_generation: Some(1),
         regime_since: time(SINCE),
@@ -74,44 +80,40 @@ fn calm(mode: Mode) -> Facts {
     status.traffic.offered_milli_per_second = 500_000;
     status.traffic.p50_micros = 21_300;
     status.traffic.p99_micros = 71_000;
-    set.status = Some(status);
-    let spec = ContinuityPolicySpec {
-        mode,
+    status
+}
+
+/// The plan with constants of its own, so that the screens do not change with the law's.
+fn plan(name: &str, policy: &ContinuityPolicySpec) -> EquivalencePlan {
+    let mut spec = EquivalencePlanSpec {
+        service: ServiceIdentity {
+            name: "checkout".into(),
+            uid: "u".into(),
+        },
+        port: PortIdentity {
+            name: Some("http".into()),
+            number: 80,
+            label: "http".into(),
+            ..PortIdentity::default()
+        },
+        policy: PolicyIdentity {
+            name: "checkout".into(),
+            uid: "p".into(),
+            generation: 1,
+        },
+        stable: compile(policy),
         ..Default::default()
     };
-    let mut plan = EquivalencePlan::new(
-        &name,
-        EquivalencePlanSpec {
-            service,
-            port,
-            policy,
-            stable: compile(&spec),
-            ..Default::default()
-        },
-    );
-    // The screens must not change with the law's constants.
-    let isolation = &mut plan.spec.stable.isolation;
-    (
-        isolation.latency_ratio_milli,
-        isolation.evidence_ticks,
-        isolation.window_ticks,
-    ) = (8_000, 3, 5);
-    (isolation.consecutive_failures, isolation.return_start_permille) = (5, 20);
-    (isolation.drip_per_million, isolation.hold_millis) = (500, 2_000);
-    plan.spec.advice.active_nodes = 3;
-    plan.spec.advice.offered_milli_per_second = 500_000;
-    let mut policy = ContinuityPolicy::new("checkout", spec);
-    policy.metadata.generation = Some(1);
-    let nodes = (1..=3)
-        .map(|index| node(&format!("node-{index}"), &name))
-        .collect();
-    Facts {
-        set,
-        plan: Some(plan),
-        policy: Some(policy),
-        nodes,
-        blind: None,
-    }
+    let isolation = &mut spec.stable.isolation;
+    isolation.latency_ratio_milli = 8_000;
+    isolation.evidence_ticks = 3;
+    isolation.window_ticks = 5;
+    isolation.consecutive_failures = 5;
+    isolation.return_start_permille = 20;
+    isolation.drip_per_million = 500;
+    spec.advice.active_nodes = 3;
+    spec.advice.offered_milli_per_second = 500_000;
+    EquivalencePlan::new(name, spec)
 }
 
 fn node(name: &str, set: &str) -> NodeView {
