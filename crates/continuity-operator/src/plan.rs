@@ -8,6 +8,7 @@ use crate::moment::Moment;
 use crate::world::{Key, PortFacts, ServiceFacts};
 use continuity_api::node::{BackendState, SetReport};
 use continuity_api::plan::{Advice, SharedVerdict, VERDICTS_MAX, VerdictAction};
+use continuity_api::policy::Mode;
 use continuity_api::target::{PolicyIdentity, ServiceIdentity};
 use continuity_api::{EquivalencePlanSpec, EquivalenceSetSpec, Time, compile, set_name};
 use k8s_openapi::jiff::SignedDuration;
@@ -130,11 +131,13 @@ fn near(stored: i64, fresh: i64) -> i64 {
     }
 }
 
-/// Backends that at least two nodes, and at least half of those that report the set, keep out of rotation.
+/// Backends that at least two nodes, and at least half of those that report the set, keep out of rotation by what they saw
+/// themselves: a node that only followed a verdict is no witness for it.
 fn verdicts(reports: &[(&str, &SetReport)], stored: &[SharedVerdict], now: Moment) -> Vec<SharedVerdict> {
     let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
-    for backend in reports.iter().flat_map(|(_, report)| &report.backends) {
-        if backend.state == BackendState::Isolated {
+    let acting = reports.iter().filter(|(_, report)| report.mode == Mode::Enforce);
+    for backend in acting.flat_map(|(_, report)| &report.backends) {
+        if backend.state == BackendState::Isolated && !backend.hearsay {
             *votes.entry(&backend.address).or_default() += 1;
         }
     }

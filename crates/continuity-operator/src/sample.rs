@@ -113,6 +113,7 @@ pub(crate) fn report(offered: i64) -> SetReport {
         set: set_name("web", "http"),
         service: "web".into(),
         port: "http".into(),
+        mode: continuity_api::policy::Mode::Enforce,
         offered_milli_per_second: offered * 1_000,
         steered_milli_per_second: offered * 1_000,
         accepted_milli_per_second: offered * 1_000,

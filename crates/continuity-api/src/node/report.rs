@@ -308,6 +308,10 @@ pub struct BackendReport {
     /// Time the state began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
+    /// True when it is isolated on the word of other nodes alone. Such an entry is no vote for a shared verdict, else a
+    /// verdict would keep itself alive (default false).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hearsay: bool,
     /// Median answer time, in microseconds; 0 means not known.
     #[serde(default)]
     #[schemars(range(min = 0))]

@@ -195,6 +195,33 @@ fn two_nodes_that_agree_share_their_verdict_and_renew_it_late() {
 }
 
 #[test]
+fn a_node_that_only_followed_others_is_no_witness() {
+    let seen = isolated("10.244.0.0:8080");
+    let followed_only = continuity_api::node::BackendReport {
+        hearsay: true,
+        ..seen.clone()
+    };
+    let with = |backend| continuity_api::node::SetReport {
+        backends: vec![backend],
+        ..report(100)
+    };
+    let scene = followed()
+        .node(node("a", 1, vec![with(seen)]))
+        .node(node("b", 1, vec![with(followed_only)]))
+        .settled(at(1));
+    let plans = &scene.world.plans;
+    assert!(
+        plans
+            .get(&set_key("web", "http"))
+            .unwrap()
+            .spec
+            .advice
+            .verdicts
+            .is_empty()
+    );
+}
+
+#[test]
 fn one_node_alone_shares_no_verdict() {
     let bad = continuity_api::node::SetReport {
         backends: vec![isolated("10.244.0.0:8080")],
