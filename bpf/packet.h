@@ -106,9 +106,11 @@ static __always_inline void on_payload(struct ct_socket *s, const struct segment
 	if (fresh <= 0)
 		return;
 	*newest = g->end;
+	if (!(s->flags & CT_SPOKE))
+		flag(s, CT_SPOKE);
 	*bytes += (__u32)fresh < g->payload ? (__u32)fresh : g->payload;
 	if (asks) {
-		if (s->phase == CT_IDLE)
+		if (s->phase == CT_IDLE && !(s->flags & CT_OVER))
 			ask(s);
 	} else if (s->phase == CT_WAITING) {
 		answer(s);

@@ -8,6 +8,9 @@
  * timer ran out = timed out; none = unreachable. On the backend's own node the roles turn round: the local process
  * that closes without an answer resets before data, the peer that leaves gives up.
  *
+ * A connection that the peer ends before anybody said a word is a reset before data too: by RST always, by FIN within
+ * a second of the handshake (later it is the end of an idle connection).
+ *
  * Invariant: attempts = established + refused + timed out + unreachable + abandoned handshakes + those that go on.
  * A half-closed client (shutdown) still waits; only its release gives up.
  */
@@ -22,6 +25,7 @@
 #include "traffic.h"
 
 #define CT_AF_INET 2
+#define CT_YOUNG 1000000000ull /* ns */
 
 CT_HASH(endpoints, struct ct_key, struct ct_endpoint); /* addresses of local backends */
 
@@ -141,8 +145,9 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx)
 		return;
 	CT_ADD(&t->established, 1);
 	CT_ADD(&t->open, 1);
+	s->started = bpf_ktime_get_ns();
 	if (payload) {
-		s->started = bpf_ktime_get_ns();
+		s->flags |= CT_SPOKE;
 		s->phase = CT_WAITING;
 		wait_begin(s, t);
 	}
@@ -180,6 +185,30 @@ static __always_inline void request_failed(struct ct_socket *s, struct ct_traffi
 	failed(s, t, now);
 }
 
+/* Did a connection end before anybody said a word, too soon for an idle one? */
+static __always_inline int mute(const struct ct_socket *s, __u64 now)
+{
+	if (s->flags & (CT_SPOKE | CT_OVER) || !(s->flags & CT_OPEN))
+		return 0;
+	return s->flags & CT_PEER_RST || now - s->started < CT_YOUNG;
+}
+
+/* The peer ended it: a request would have failed, so one is counted that did. */
+static __always_inline void slammed(struct ct_socket *s, struct ct_traffic *t, __u64 now)
+{
+	struct ct_record *r;
+
+	if (s->flags & (CT_SERVER | CT_LOCAL_END) || !mute(s, now))
+		return;
+	flag(s, CT_OVER);
+	CT_ADD(&t->reset_before_data, 1);
+	r = record_of(s);
+	if (!r)
+		return;
+	ct_on_start(r);
+	ct_on_failure(r, ct_now(now));
+}
+
 static __always_inline void ended(struct ct_socket *s, struct ct_traffic *t)
 {
 	__u64 now = bpf_ktime_get_ns();
@@ -188,6 +217,8 @@ static __always_inline void ended(struct ct_socket *s, struct ct_traffic *t)
 		handshake_failed(s, t, now);
 	else if (won(s, CT_WAITING, CT_IDLE))
 		request_failed(s, t, now);
+	else if (s->flags & (CT_PEER_RST | CT_PEER_END))
+		slammed(s, t, now);
 	flush_bytes(s, t);
 	if (!(s->flags & CT_OPEN))
 		return;
@@ -202,6 +233,7 @@ static __always_inline void state_changed(struct bpf_sock_ops *ctx, struct ct_so
 {
 	__u32 to = ctx->args[1];
 	struct ct_traffic *t;
+	__u64 now;
 
 	if (!(s->flags & CT_ACTIVE))
 		return;
@@ -217,8 +249,13 @@ static __always_inline void state_changed(struct bpf_sock_ops *ctx, struct ct_so
 	if (to == BPF_TCP_CLOSE)
 		return ended(s, t);
 	flag(s, CT_PEER_END);
-	if (!(s->flags & CT_SERVER) && won(s, CT_WAITING, CT_IDLE))
-		request_failed(s, t, bpf_ktime_get_ns());
+	if (s->flags & CT_SERVER)
+		return;
+	now = bpf_ktime_get_ns();
+	if (won(s, CT_WAITING, CT_IDLE))
+		request_failed(s, t, now);
+	else
+		slammed(s, t, now);
 }
 
 static __always_inline void on_sockops(struct bpf_sock_ops *ctx)
@@ -248,6 +285,23 @@ static __always_inline void on_sockops(struct bpf_sock_ops *ctx)
 		flag(s, CT_EXPIRED);
 }
 
+/* The local process closed a backend's socket: without an answer to the request, or before one came. */
+static __always_inline void backend_left(struct ct_socket *s, struct ct_traffic *t)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (s->flags & (CT_PEER_FIN | CT_PEER_RST)) {
+		if (won(s, CT_WAITING, CT_IDLE))
+			gave_up(s, t);
+	} else if (won(s, CT_WAITING, CT_IDLE)) {
+		CT_ADD(&t->reset_before_data, 1);
+		failed(s, t, now);
+	} else if (mute(s, now)) {
+		CT_ADD(&t->reset_before_data, 1);
+	}
+	flag(s, CT_OVER);
+}
+
 /* The last descriptor of a socket is closed. */
 static __always_inline void on_release(struct bpf_sock *ctx)
 {
@@ -258,21 +312,13 @@ static __always_inline void on_release(struct bpf_sock *ctx)
 		return;
 	if (!(s->flags & CT_PEER_END))
 		flag(s, CT_LOCAL_END);
-	if (s->phase == CT_IDLE)
-		return;
 	t = traffic_of(s);
 	if (!t)
 		return;
-	if (won(s, CT_CONNECTING, CT_IDLE)) {
+	if (s->flags & CT_SERVER)
+		return backend_left(s, t);
+	if (won(s, CT_CONNECTING, CT_IDLE) || won(s, CT_WAITING, CT_IDLE))
 		gave_up(s, t);
-	} else if (won(s, CT_WAITING, CT_IDLE)) {
-		if (s->flags & CT_SERVER && !(s->flags & (CT_PEER_FIN | CT_PEER_RST))) {
-			CT_ADD(&t->reset_before_data, 1);
-			failed(s, t, bpf_ktime_get_ns());
-		} else {
-			gave_up(s, t);
-		}
-	}
 }
 
 #endif

@@ -23,6 +23,8 @@ enum ct_phase { CT_IDLE = 0, CT_CONNECTING = 1, CT_WAITING = 2 };
 #define CT_EXPIRED 64u /* the last retransmission timer ran out */
 #define CT_LOCAL_END 128u /* the local side ended first */
 #define CT_PEER_END 256u /* the peer ended first */
+#define CT_SPOKE 512u /* payload has passed, either way */
+#define CT_OVER 1024u /* judged: no request starts any more */
 
 struct ct_socket {
 	__u32 address[4]; /* asked for */

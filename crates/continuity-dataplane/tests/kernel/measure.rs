@@ -11,7 +11,7 @@ use continuity_dataplane::{AgeReader, Dataplane as _, Desired, Mode, wire::Scale
 use socket2::{Domain, Socket, Type};
 
 use crate::{
-    ground::{Ground, connect, counters, eventually, id, serve, set, vip},
+    ground::{Ground, connect, counters, eventually, id, listen, serve, set, vip},
     server::{Manner, Server, ask},
 };
 
@@ -260,4 +260,101 @@ fn a_request_that_rides_on_the_handshakes_last_segment_is_measured_too() {
         let seen = counters(&mut plane, &id(NAME), server.address);
         (seen.client.bytes_out, seen.server.unwrap().bytes_in) == (8, 8)
     });
+}
+
+#[test]
+fn a_backend_that_accepts_and_ends_at_once_fails_whether_or_not_a_request_was_sent() {
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    let servers = [Server::start(1, Manner::Slam), Server::start(2, Manner::Leave)];
+    for (name, server) in ["slam", "leave"].iter().zip(&servers) {
+        serve_one(&mut plane, name, server.address);
+        const CONNECTS: u64 = 60;
+        for number in 0..CONNECTS {
+            // The reset may come before the connect returns.
+            let Ok(mut client) = connect(vip(80)) else {
+                continue;
+            };
+            match number % 3 {
+                // Speaks before the end is seen, after it, or never.
+                0 => drop(client.write_all(b"ping")),
+                1 => {
+                    std::thread::sleep(Duration::from_millis(5));
+                    drop(client.write_all(b"ping"));
+                }
+                _ => {}
+            }
+            let mut byte = [0];
+            assert!(!client.read(&mut byte).is_ok_and(|length| length > 0));
+        }
+        eventually("every connection is closed", || {
+            let seen = counters(&mut plane, &id(name), server.address);
+            (seen.client.open, seen.server.unwrap().open) == (0, 0)
+        });
+        let seen = counters(&mut plane, &id(name), server.address);
+        assert_eq!(
+            (seen.client.established, seen.client.reset_before_data),
+            (CONNECTS, CONNECTS),
+            "{name}"
+        );
+        assert_eq!(
+            (seen.client.abandoned, seen.client.in_flight, seen.record.infl),
+            (0, 0, 0),
+            "{name}"
+        );
+        assert!(seen.record.pen > 0, "{name}: the choice knows");
+        let served = seen.server.unwrap();
+        assert_eq!(
+            (served.reset_before_data, served.abandoned, served.in_flight),
+            (CONNECTS, 0, 0),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_client_that_only_looks_whether_the_port_is_open_blames_nobody() {
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    let server = Server::start(1, Manner::Answer(Duration::ZERO));
+    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
+    for _ in 0..20 {
+        drop(connect(vip(80)).expect("connect"));
+    }
+    eventually("every connection is closed", || {
+        let seen = counters(&mut plane, &id(NAME), server.address);
+        (seen.client.closed, seen.server.unwrap().closed) == (20, 20)
+    });
+    let seen = counters(&mut plane, &id(NAME), server.address);
+    for traffic in [seen.client, seen.server.unwrap()] {
+        assert_eq!(
+            (traffic.reset_before_data, traffic.abandoned, traffic.answered),
+            (0, 0, 0)
+        );
+    }
+    assert_eq!(seen.record.pen, 0);
+}
+
+#[test]
+fn an_idle_connection_that_the_backend_ends_is_not_a_failure() {
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    let listener = listen(1);
+    let address = listener.local_addr().unwrap();
+    serve(&mut plane, vec![set(NAME, &[vip(80)], &[address])]);
+    let client = connect(vip(80)).expect("connect");
+    let (accepted, _) = listener.accept().unwrap();
+    std::thread::sleep(Duration::from_millis(1_100));
+    drop(accepted);
+    assert_eq!((&client).read(&mut [0]).expect("the end"), 0);
+    drop(client);
+    eventually("it is closed", || {
+        counters(&mut plane, &id(NAME), address).client.closed == 1
+    });
+    let seen = counters(&mut plane, &id(NAME), address);
+    assert_eq!(
+        (seen.client.reset_before_data, seen.client.closed_by_peer),
+        (0, 1)
+    );
+    assert_eq!(seen.server.unwrap().reset_before_data, 0);
 }

@@ -18,6 +18,10 @@ use socket2::SockRef;
 pub(crate) enum Manner {
     /// Answers every request of up to 1 KiB with four bytes, after a pause.
     Answer(Duration),
+    /// Resets at once.
+    Slam,
+    /// Closes at once.
+    Leave,
     /// Reads a request and resets.
     Reset,
     /// Reads a request and closes without a word.
@@ -82,6 +86,14 @@ impl Drop for Server {
 }
 
 fn treat(mut stream: TcpStream, manner: Manner, held: &Mutex<Vec<TcpStream>>) {
+    match manner {
+        Manner::Slam => {
+            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+            return;
+        }
+        Manner::Leave => return,
+        _ => {}
+    }
     let mut request = [0; 1024];
     while stream.read(&mut request).is_ok_and(|length| length > 0) {
         match manner {
@@ -95,7 +107,7 @@ fn treat(mut stream: TcpStream, manner: Manner, held: &Mutex<Vec<TcpStream>>) {
                 let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
                 return;
             }
-            Manner::Close => return,
+            Manner::Slam | Manner::Leave | Manner::Close => return,
             Manner::Hang => {
                 held.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
                 return;
