@@ -36,6 +36,16 @@ pub enum ClusterCommand {
         /// The part.
         part: Part,
     },
+    /// Stop a node's kubelet without ending it, as a hung one would be; its pods run on.
+    Pause {
+        /// `node-1`, `node-2`, …
+        node: String,
+    },
+    /// Let a paused kubelet go on.
+    Resume {
+        /// `node-1`, `node-2`, …
+        node: String,
+    },
     /// Run a program in all namespaces of a node, as its root.
     Node {
         /// `node-1`, `node-2`, …
@@ -62,6 +72,8 @@ pub fn run(command: ClusterCommand) -> Result<ExitCode, Error> {
         }
         ClusterCommand::Stop { part } => Cluster::attach()?.stop(part)?,
         ClusterCommand::Start { part } => Cluster::attach()?.start(part)?,
+        ClusterCommand::Pause { node } => Cluster::attach()?.pause_kubelet(layout::node(&node)?)?,
+        ClusterCommand::Resume { node } => Cluster::attach()?.resume_kubelet(layout::node(&node)?)?,
         ClusterCommand::Node { name, program } => {
             let cluster = Cluster::attach()?;
             let node = cluster.node(&name)?;
