@@ -88,7 +88,7 @@ impl Process {
     }
 }
 
-/// Every pin of Continuity on a node, with its inode: an equal list means the same links and maps.
+/// Every pin of Continuity on a node, with its inode.
 pub(super) fn pins(cluster: &Cluster, node: Node) -> Result<Vec<String>, Error> {
     let find = ["find", PINS, "-type", "f", "-printf", "%i %P\\n"];
     let output = cluster.on_node(node, find)?.any_output()?;
@@ -98,6 +98,14 @@ pub(super) fn pins(cluster: &Cluster, node: Node) -> Result<Vec<String>, Error> 
         .collect();
     lines.sort();
     Ok(lines)
+}
+
+/// The pinned links and maps: an equal list before and after means that they are the same ones. Programs are not among
+/// them, since a new agent puts its own behind the links.
+pub(super) fn lasting(cluster: &Cluster, node: Node) -> Result<Vec<String>, Error> {
+    let mut pins = pins(cluster, node)?;
+    pins.retain(|pin| ["/maps/", "/links/"].iter().any(|folder| pin.contains(folder)));
+    Ok(pins)
 }
 
 /// What the agents took while they were watched.

@@ -23,7 +23,7 @@ const ROLL_OUT: Duration = Duration::from_secs(120);
 pub(super) struct Before {
     /// Connects counted, over all nodes and sets.
     pub(super) connects: u64,
-    /// Every pin with its inode, over all nodes.
+    /// Pinned links and maps with their inodes, over all nodes.
     pub(super) pins: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ impl Before {
         for node in cluster.nodes() {
             connects += Maps::of(cluster, node)?.connects();
             pins.extend(
-                agent::pins(cluster, node)?
+                agent::lasting(cluster, node)?
                     .into_iter()
                     .map(|pin| format!("{} {pin}", node.name())),
             );
