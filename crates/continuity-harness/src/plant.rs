@@ -7,6 +7,7 @@
 
 mod agenda;
 mod backend;
+mod herald;
 mod probe;
 mod request;
 
@@ -17,6 +18,7 @@ use std::mem;
 
 use agenda::{Agenda, Back, Event, Lane};
 use backend::{Backend, Condition, Mode};
+use herald::Herald;
 use probe::Sensor;
 use request::{Request, Requests};
 
@@ -51,6 +53,7 @@ struct Plant<'a> {
     arrivals: Random,
     work: Random,
     luck: Random,
+    losses: Random,
     ticks: Random,
     probes: Vec<usize>,
     one_way: u64,
@@ -85,9 +88,10 @@ fn small(value: usize) -> u32 {
 impl<'a> Plant<'a> {
     fn new(scenario: &'a Scenario, seed: u64, reports: Reports, policy: &'a mut dyn Policy) -> Self {
         let speeds = scenario.backends.speeds.iter().copied().cycle();
-        let backends: Vec<Backend> = speeds
-            .take(index(scenario.backends.count))
-            .map(Backend::new)
+        let total = scenario.backends.count;
+        let backends: Vec<Backend> = (0..total)
+            .zip(speeds)
+            .map(|(which, speed)| Backend::new(speed, Herald::new(&scenario.gossip, which, total)))
             .collect();
         let count = backends.len();
         Self {
@@ -104,6 +108,7 @@ impl<'a> Plant<'a> {
             arrivals: Random::new(seed, "arrivals"),
             work: Random::new(seed, "work"),
             luck: Random::new(seed, "luck"),
+            losses: Random::new(seed, "losses"),
             ticks: Random::new(seed, "ticks"),
             probes: Vec::new(),
             one_way: scenario.network.one_way_micros * 1_000,
@@ -159,6 +164,7 @@ impl<'a> Plant<'a> {
         let node = small(self.arrivals.below(index(self.scenario.nodes)));
         let work = self.draw();
         let luck = small(self.luck.below(1_000));
+        let lost = small(self.losses.below(1_000)) < self.scenario.gossip.lost_permille;
         let workers = self.scenario.backends.workers;
         let truth = Truth {
             in_flight: &self.in_flight,
@@ -178,6 +184,7 @@ impl<'a> Plant<'a> {
                     backend,
                     tag: pick.tag,
                     luck,
+                    lost,
                     ..Request::default()
                 };
                 let (place, generation) = self.requests.open(request);
@@ -239,9 +246,8 @@ impl<'a> Plant<'a> {
             return self.agenda.lane(Lane::Back, back, Event::Return(failure));
         }
         if self.greets {
-            let report = (self.reports == Reports::Live)
-                .then(|| backend.pod.report(kms(now)))
-                .flatten();
+            let speaks = self.reports == Reports::Live && !request.lost;
+            let report = speaks.then(|| backend.herald.write(&backend.pod, now)).flatten();
             let greeting = Back::Greeting {
                 node: request.node,
                 backend: request.backend,
@@ -325,9 +331,8 @@ impl<'a> Plant<'a> {
         let took = micros(now - request.arrived);
         backend.pod.response(took, false, kms(now));
         backend.sensor.finished(request.rif, took);
-        let report = (self.reports == Reports::Live)
-            .then(|| backend.pod.report(kms(now)))
-            .flatten();
+        let speaks = self.reports == Reports::Live && !request.lost;
+        let report = speaks.then(|| backend.herald.write(&backend.pod, now)).flatten();
         let answer = Event::Return(Back::Answer {
             request: place,
             report,

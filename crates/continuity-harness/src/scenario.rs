@@ -6,6 +6,7 @@
 
 mod error;
 mod fault;
+mod gossip;
 mod rollout;
 mod shipped;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use error::{ErrorCategory, ScenarioError};
 pub use fault::{Fault, Kind, Target};
+pub use gossip::{Gossip, Lie};
 pub use rollout::{Rollout, Step};
 pub use shipped::{names, shipped};
 
@@ -72,6 +74,9 @@ pub struct Scenario {
     /// A rolling update.
     #[serde(default)]
     pub rollout: Option<Rollout>,
+    /// How in-band reports travel.
+    #[serde(default)]
+    pub gossip: Gossip,
 }
 
 const fn ten() -> u32 {
@@ -290,6 +295,7 @@ impl Scenario {
             0.0,
             MOST_FAULTS as f64,
         )?;
+        self.gossip.check(self.duration_millis)?;
         if let Some(rollout) = &self.rollout {
             rollout.check(self.duration_millis)?;
         }

@@ -1,6 +1,8 @@
 //! The product's agent: samples → `continuity_field::step` → words and slots.
 
-use continuity_field::{Advice, BackendState, Nanos, OFF, Outcome, Samples, SetConfig, SetState, step};
+use continuity_field::{
+    Advice, BackendState, Nanos, OFF, Outcome, Regression, Samples, SetConfig, SetState, step,
+};
 
 use super::{Agent, Kernel, Law, Plan};
 use crate::choice::{NONE, kms};
@@ -11,6 +13,8 @@ use crate::scenario::Scenario;
 pub struct Field {
     state: SetState,
     config: SetConfig,
+    /// Sums of the regression at the last tick.
+    before: crate::choice::Regression,
 }
 
 impl Field {
@@ -23,6 +27,20 @@ impl Field {
                 seed,
                 ..SetConfig::default()
             },
+            before: crate::choice::Regression::default(),
+        }
+    }
+
+    /// What the regression summed since the last tick.
+    fn learned(&mut self, kernel: &Kernel) -> Regression {
+        let (now, before) = (kernel.chooser.regression, self.before);
+        self.before = now;
+        Regression {
+            n: now.n.wrapping_sub(before.n),
+            sx: now.sx.wrapping_sub(before.sx),
+            sy: now.sy.wrapping_sub(before.sy),
+            sxx: now.sxx.wrapping_sub(before.sxx),
+            sxy: now.sxy.wrapping_sub(before.sxy),
         }
     }
 
@@ -49,6 +67,7 @@ impl Agent for Field {
             interval,
             backends: &kernel.samples,
             advice,
+            regression: self.learned(kernel),
         };
         let outcome = step(&mut self.state, &samples, &self.config, Nanos(now));
         publish(kernel, outcome);

@@ -6,6 +6,16 @@ use continuity_field::{BackendId, BackendSample, Nanos, ReportSample};
 use crate::choice::{Chooser, Record, kms};
 use crate::policy::End;
 
+/// The report counters of a record at the last read.
+#[derive(Debug, Clone, Copy, Default)]
+struct Heard {
+    rx: u32,
+    rnew: u32,
+    pair_n: u16,
+    said: u32,
+    seen: u32,
+}
+
 /// The kernel side of one node.
 #[derive(Debug)]
 pub struct Kernel {
@@ -16,7 +26,7 @@ pub struct Kernel {
     /// When the deltas began, ns.
     pub since: u64,
     waiting: Vec<Waiting>,
-    heard: Vec<(u32, u32)>,
+    heard: Vec<Heard>,
     born: Vec<u64>,
 }
 
@@ -71,7 +81,7 @@ impl Kernel {
             samples,
             since: 0,
             waiting: vec![waiting; backends],
-            heard: vec![(0, 0); backends],
+            heard: vec![Heard::default(); backends],
             born: vec![0; backends],
         }
     }
@@ -93,7 +103,7 @@ impl Kernel {
                 *record = Record::default();
                 waiting.sent.fill(0);
                 waiting.older = 0;
-                *heard = (0, 0);
+                *heard = Heard::default();
                 *born = now;
             }
         }
@@ -173,10 +183,19 @@ impl Kernel {
                 queue: record.q,
                 errors: record.e,
                 age: Nanos(u64::from(kms(now).wrapping_sub(record.ts)) << 20),
-                received: record.rx.wrapping_sub(heard.0),
-                renewed: record.rnew.wrapping_sub(heard.1),
+                received: record.rx.wrapping_sub(heard.rx),
+                renewed: record.rnew.wrapping_sub(heard.rnew),
+                paired: u32::from(record.pair_n.wrapping_sub(heard.pair_n)),
+                said: record.pair_said.wrapping_sub(heard.said),
+                seen: record.pair_seen.wrapping_sub(heard.seen),
             });
-            *heard = (record.rx, record.rnew);
+            *heard = Heard {
+                rx: record.rx,
+                rnew: record.rnew,
+                pair_n: record.pair_n,
+                said: record.pair_said,
+                seen: record.pair_seen,
+            };
         }
     }
 

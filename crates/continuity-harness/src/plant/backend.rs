@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::herald::Herald;
 use super::probe::Sensor;
 use crate::choice::Pod;
 use crate::scenario::{Fault, Kind};
@@ -88,12 +89,14 @@ pub(super) struct Backend {
     pub(super) busy: u32,
     /// What its node measures.
     pub(super) pod: Pod,
+    /// What its node says in segments.
+    pub(super) herald: Herald,
     /// What a probe finds.
     pub(super) sensor: Sensor,
 }
 
 impl Backend {
-    pub(super) fn new(speed: f64) -> Self {
+    pub(super) fn new(speed: f64, herald: Herald) -> Self {
         Self {
             speed,
             condition: Condition::default(),
@@ -102,6 +105,7 @@ impl Backend {
             queue: VecDeque::new(),
             busy: 0,
             pod: Pod::default(),
+            herald,
             sensor: Sensor::default(),
         }
     }

@@ -19,6 +19,8 @@ pub(super) struct Request {
     pub(super) rif: u32,
     /// Draw for random errors, 0..1000.
     pub(super) luck: u32,
+    /// Its reports are lost on the way.
+    pub(super) lost: bool,
     /// The backend will never answer.
     pub(super) hung: bool,
     pub(super) generation: u32,
