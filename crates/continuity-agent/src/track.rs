@@ -4,6 +4,7 @@
 //! publish: what is reported there is what Enforce would have done.
 
 mod notes;
+mod resume;
 mod view;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,9 @@ use std::sync::Arc;
 
 use continuity_dataplane::{BackendIndex, Dataplane, Error, Field, Mode, SetCounters, SetId};
 use continuity_field::histogram::BUCKETS;
-use continuity_field::{Advice, BackendId, BackendSample, Nanos, Samples, SetState, Verdict, step};
+use continuity_field::{
+    Advice, BackendId, BackendSample, Nanos, Regression, Samples, SetState, Verdict, step,
+};
 
 use crate::lane::{Lane, LaneKey};
 use crate::meter::Meter;
@@ -19,6 +22,7 @@ use crate::project::{Armed, differs, project};
 use crate::rate::{Answers, Flow};
 use crate::select::Grade;
 use notes::Notes;
+use resume::Resume;
 
 /// Time on both clocks at one moment: the kernel's, which decides, and the wall's, which people read.
 #[derive(Clone, Copy, Debug)]
@@ -66,13 +70,15 @@ pub struct Track {
     flows: Flows,
     answers: Answers,
     notes: Notes,
+    resume: Resume,
     refusal: String,
 }
 
 impl Track {
-    /// A lane that the loop takes up; `learned` is what an earlier agent left.
+    /// A lane that the loop takes up; `learned` is what an earlier agent left, and `taken_over` says that the maps held the
+    /// set before this agent touched them.
     #[must_use]
-    pub fn new(key: LaneKey, lane: Arc<Lane>, learned: Option<&[u8]>) -> Self {
+    pub fn new(key: LaneKey, lane: Arc<Lane>, learned: Option<&[u8]>, taken_over: bool) -> Self {
         let state = learned.and_then(|bytes| match SetState::restore(bytes) {
             Ok(state) => Some(state),
             Err(error) => {
@@ -97,6 +103,11 @@ impl Track {
             flows: Flows::default(),
             answers: Answers::default(),
             notes: Notes::default(),
+            resume: if taken_over {
+                Resume::Unread
+            } else {
+                Resume::none()
+            },
             refusal: String::new(),
         }
     }
@@ -131,7 +142,11 @@ impl Track {
     }
 
     /// Takes a new desired state, after the dataplane was reconciled with it.
-    pub fn adopt(&mut self, lane: Arc<Lane>, plane: &dyn Dataplane, now: Instant) {
+    /// `moved` says that its backends are no longer those of the published field.
+    pub fn adopt(&mut self, lane: Arc<Lane>, plane: &dyn Dataplane, moved: bool, now: Instant) {
+        if moved {
+            self.resume.hurry();
+        }
         if lane.mode != self.lane.mode {
             // Another role's counters are no continuation, and the first field of Enforce must be published.
             self.meters.clear();
@@ -176,21 +191,24 @@ impl Track {
             return Ok(false);
         }
         let counters = plane.read(&self.id)?;
+        self.resume.round(&counters, &self.lane, now);
         let interval = self.last_read.map_or(0, |last| now.kernel.saturating_sub(last));
         self.last_read = Some(now.kernel);
         self.observe(&counters, samples, interval, now);
+        let verdicts = [self.verdicts.as_slice(), self.resume.verdicts()].concat();
         let advice = Advice {
             active_nodes: self.lane.advice.active_nodes,
             offered_milli_per_second: self.lane.advice.offered_milli_per_second,
-            verdicts: &self.verdicts,
+            verdicts: &verdicts,
         };
         let input = Samples {
             interval: Nanos(interval),
             backends: samples,
             advice,
+            regression: Regression::default(),
         };
         let outcome = step(&mut self.state, &input, &self.lane.law, Nanos(now.kernel));
-        self.notes.take(outcome, &self.lane, now);
+        self.notes.take(outcome, &self.lane, &self.resume, now);
         self.project(plane)
     }
 
@@ -272,7 +290,7 @@ impl Track {
 
     /// Publishes what changed, in Enforce only.
     fn project(&mut self, plane: &mut dyn Dataplane) -> Result<bool, Error> {
-        if self.lane.mode == Mode::Observe {
+        if self.lane.mode == Mode::Observe || self.resume.waits() {
             return Ok(false);
         }
         let empty = self.lane.grade == Grade::Empty;

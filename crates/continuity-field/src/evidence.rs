@@ -123,17 +123,44 @@ pub(crate) fn judge(
     yardstick: &Yardstick,
     around: &Around,
     config: &IsolationConfig,
-    armed: bool,
+    (armed, told): (bool, Option<Told>),
     now: Nanos,
 ) -> Option<(Evidence, bool)> {
-    let many = failures(track, around, config, now)
+    let failed = failures(track, around, config, now);
+    if failed.is_none() && told == Some(Told::Well) {
+        return None;
+    }
+    let many = failed
         .or_else(|| silence(track, yardstick, config, 2.0, now))
-        .or_else(|| late(track, yardstick, config));
+        .or_else(|| late(track, yardstick, config, told == Some(Told::Bad)));
     let settled = armed && matches!(track.phase, Phase::Normal);
     let one = || single(track, around, now).or_else(|| silence(track, yardstick, config, 1.0, now));
     let one = if many.is_none() && settled { one() } else { None };
     many.map(|evidence| (evidence, false))
         .or(one.map(|evidence| (evidence, true)))
+}
+
+/// What a fresh, trusted report says about its own backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Below 4.8 × the median of the reports: our own late answers were bad luck.
+    Well,
+    /// Above 4 × and not below 4.8 ×: one look suffices.
+    Bad,
+}
+
+/// Reads the newest report, if it is younger than a second and trusted.
+pub(crate) fn told(track: &Track, sample: &BackendSample, wm: i32, now: Nanos) -> Option<Told> {
+    let report = sample.report.filter(|report| report.age < Nanos(1_000 << 20))?;
+    if track.trust.weight(now) == 0 {
+        return None;
+    }
+    let above = (f64::from(report.level) - f64::from(wm)) / 256.0;
+    Some(if above < libm::log2(4.8) {
+        Told::Well
+    } else {
+        Told::Bad
+    })
 }
 
 /// One failure that no good answer followed, while nobody else failed for long.
@@ -213,12 +240,12 @@ fn silence(
     })
 }
 
-fn late(track: &Track, yardstick: &Yardstick, config: &IsolationConfig) -> Option<Evidence> {
+fn late(track: &Track, yardstick: &Yardstick, config: &IsolationConfig, told: bool) -> Option<Evidence> {
     let (level, peers) = (track.level?, yardstick.peers?);
     let window = config.window_ticks.clamp(1, 32);
     let returning = matches!(track.phase, Phase::Returning { .. });
-    // Who has just come back on parole goes at the first gray look.
-    let needed = if returning {
+    // Who has just come back on parole, or says itself that it is slow, goes at the first gray look.
+    let needed = if returning || told {
         1
     } else {
         config.hits.clamp(1, window)

@@ -50,7 +50,9 @@ pub use outcome::{
 };
 pub use reason::{Evidence, Reason};
 pub use regime::{Enforcement, Regime};
-pub use sample::{Advice, BackendId, BackendSample, Locality, ReportSample, Samples, Verdict, VerdictKind};
+pub use sample::{
+    Advice, BackendId, BackendSample, Locality, Regression, ReportSample, Samples, Verdict, VerdictKind,
+};
 pub use state::SetState;
 pub use step::step;
 pub use time::Nanos;

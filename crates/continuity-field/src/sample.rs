@@ -39,6 +39,29 @@ pub struct ReportSample {
     pub received: u32,
     /// Of those, reports that differed from the one before, delta.
     pub renewed: u32,
+    /// Responses that carried a report and were timed by us, delta; and over them the sums of what was said and of what
+    /// was seen, Q8 log2 of µs.
+    pub paired: u32,
+    /// Σ said.
+    pub said: u32,
+    /// Σ seen.
+    pub seen: u32,
+}
+
+/// How well the scores of the choice foretold turnaround (law-balancing §2.5), deltas: x predicted and y realised log2 of
+/// µs in Q8 about the median, so the squares are Q16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Regression {
+    /// Pairs.
+    pub n: u64,
+    /// Σ x.
+    pub sx: i64,
+    /// Σ y.
+    pub sy: i64,
+    /// Σ x².
+    pub sxx: i64,
+    /// Σ x·y.
+    pub sxy: i64,
 }
 
 /// One backend over one interval, as this node saw it.
@@ -150,4 +173,6 @@ pub struct Samples<'a> {
     pub backends: &'a [BackendSample],
     /// Slow advice.
     pub advice: Advice<'a>,
+    /// What became of the predictions; zero where no reports are in use.
+    pub regression: Regression,
 }

@@ -46,6 +46,41 @@ pub(crate) fn phase(track: &mut Track, config: &SetConfig, reasons: &mut Vec<Rea
     }
 }
 
+/// Octaves of deviation that the slow shares pass over, and that they answer to at most.
+const LEAN: (f64, f64) = (0.15, 1.0);
+/// What a report says fades by e in this time, s.
+const FADE: f64 = 4.0;
+
+/// Slow share: leans against the mean deviation of the reported level from the median, `lean += −η·(d + lean)` a second
+/// (law-balancing §2.6); frozen while isolated, and back to zero without live reports.
+pub(crate) fn lean(
+    track: &mut Track,
+    sample: &BackendSample,
+    wm: i32,
+    config: &SetConfig,
+    dt: f64,
+    now: Nanos,
+) {
+    if track.isolation().is_some() {
+        return;
+    }
+    let live = sample.report.filter(|_| track.trust.weight(now) > 0);
+    let apart = live.map_or(0.0, |report| {
+        let octaves = (f64::from(report.level) - f64::from(wm)) / 256.0;
+        octaves * libm::exp(-report.age.as_secs_f64() / FADE)
+    });
+    let apart = if apart.abs() < LEAN.0 {
+        0.0
+    } else {
+        apart.clamp(-LEAN.1, LEAN.1)
+    };
+    let gain = f64::from(config.slew.slow_gain_permille.min(100)) / 1_000.0;
+    track.lean -= (gain * dt).min(1.0) * (apart + track.lean);
+    if track.lean.abs() < 1e-6 {
+        track.lean = 0.0;
+    }
+}
+
 /// Writes the share of every backend into `shares`; they sum to 1, or are all 0 when nobody is in use.
 pub(crate) fn target(
     tracks: &mut [Track],

@@ -7,6 +7,7 @@ use crate::regime::Machine;
 use crate::slot::Scratch;
 use crate::spill::Spill;
 use crate::track::Track;
+use crate::trust::Slope;
 use crate::{BackendId, Nanos, OFF, Outcome};
 
 /// Everything the law keeps of one set. `Default` is "nothing known".
@@ -23,6 +24,7 @@ pub struct SetState {
     pub(crate) machine: Machine,
     pub(crate) spill: Spill,
     pub(crate) alarm: Alarm,
+    pub(crate) slope: Slope,
     /// Pressure of the set beside its calm level, mean of 2 s.
     pub(crate) pressure: f64,
     pub(crate) outcome: Outcome,
@@ -51,6 +53,7 @@ impl Default for SetState {
             machine: Machine::default(),
             spill: Spill::default(),
             alarm: Alarm::default(),
+            slope: Slope::default(),
             pressure: 1.0,
             outcome: Outcome::default(),
             owners: Vec::new(),

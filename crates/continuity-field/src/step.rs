@@ -113,13 +113,20 @@ fn observe(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, dt: 
     state.demand.observe(samples, dt);
     let mut rule = Rule::new(&state.baseline, config);
     let keep = libm::exp(-dt / 10.0);
+    state.slope.observe(&samples.regression, dt);
+    let slope = state.slope.factor();
     let mut answered = 0.0;
     for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
         let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
         let yardstick = rule.with(peers);
         look::observe(track, sample, &yardstick, now);
         evidence::fail(track, sample, keep, now);
-        track.trust.observe(sample, dt);
+        track.trust.observe(sample, slope, dt, now);
+        if let (Some(peers), true) = (peers, sample.report.is_some()) {
+            track
+                .trust
+                .doubt(sample, track.look.oldest, libm::exp2(peers.min(40.0)), now);
+        }
         if track.in_use() {
             answered += sample.answered.min(1_000_000) as f64;
             for (bucket, count) in histogram::counted(&sample.turnaround) {
@@ -166,6 +173,7 @@ fn close(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, second
     for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
         let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
         pressure::weigh(track, sample, peers, mean, seconds);
+        share::lean(track, sample, state.outcome.words.wm, config, seconds, now);
     }
     let median = pressure::median(&state.levels);
     let abnormal = state
@@ -203,11 +211,12 @@ fn judge(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, now: N
     let mut rule = Rule::new(&state.baseline, config);
     let armed = state.alarm.armed(now) && state.baseline.warm();
     let reasons = &mut state.outcome.reasons;
-    for track in &mut state.tracks {
+    for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
         let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
         if track.in_use() {
             let yardstick = rule.with(peers);
-            let found = evidence::judge(track, &yardstick, &around, &config.isolation, armed, now);
+            let told = evidence::told(track, sample, state.outcome.words.wm, now);
+            let found = evidence::judge(track, &yardstick, &around, &config.isolation, (armed, told), now);
             track.evidence = found.map(|(evidence, _)| evidence);
             track.single = found.is_some_and(|(_, single)| single);
         }
@@ -280,6 +289,7 @@ fn project(
         state.outcome.reasons.push(Reason::Rebalanced { slots });
     }
     state.outcome.words = word::set(
+        now,
         &state.tracks,
         samples.backends,
         state.outcome.words,

@@ -1,13 +1,22 @@
-//! How much the in-band reports of a backend may say (law-balancing §2.5, rules 9 and 10).
+//! How much the in-band reports of a backend may say (law-balancing §2.5, rules 9, 10 and 12).
 //!
-//! `trust = 160 · clamp((f − 0.5)/0.4) · clamp((cov − 0.3)/0.15)`, each factor in 0 ..= 1: f is the share of reports that
-//! differ from the one before, cov the share of expected reports that arrive (two an answer). A factor that is not known
-//! yet counts as 1.
+//! `trust = 160 · clamp((f − 0.5)/0.4) · clamp((cov − 0.3)/0.15) · clamp((β + 0.06)/0.08)`, each factor in 0 ..= 1: f is the
+//! share of reports that differ from the one before, cov the share of expected reports that arrive (two an answer), β the
+//! slope of realised on predicted turnaround over about a minute. A factor that is not known yet counts as 1. Who says one
+//! thing and does another is not heard for 30 s.
 
-use crate::BackendSample;
+use crate::{BackendSample, Nanos, Regression};
 
 /// Weight of fully trusted reports; 256 would leave nothing to own observation.
 const FULL: f64 = 160.0;
+/// Factor between said and seen that unmasks a liar, and the slack in µs (the round trip is seen, not said).
+const LIE: f64 = 2.5;
+const SLACK: (f64, f64) = (10_000.0, 11_000.0);
+/// Pairs before that is judged.
+const PAIRS: f64 = 4.0;
+const UNHEARD: Nanos = Nanos::from_secs(30);
+/// Shorter, for a report that claims to be well while a request starves.
+const DOUBTED: Nanos = Nanos::from_secs(20);
 
 /// A running mean with weight `max(n/(n+16), 1/(k+1))`.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -37,12 +46,23 @@ pub(crate) struct Trust {
     renewed: f64,
     answered: f64,
     seconds: f64,
+    /// Pairs, and the means of said and seen over them, µs.
+    pairs: f64,
+    said: f64,
+    seen: f64,
+    unheard_until: Nanos,
+    /// Slope factor of the set, 0 ..= 1.
+    slope: Option<f64>,
+    heard: bool,
 }
 
 impl Trust {
-    /// One step's reports; the means move once a second.
-    pub(crate) fn observe(&mut self, sample: &BackendSample, dt: f64) {
+    /// One step's reports; the means move once a second. `slope` is the set's.
+    pub(crate) fn observe(&mut self, sample: &BackendSample, slope: f64, dt: f64, now: Nanos) {
         let Some(report) = sample.report else { return };
+        self.heard = true;
+        self.slope = Some(slope);
+        self.pair(report.paired, report.said, report.seen, now);
         self.received += f64::from(report.received);
         self.renewed += f64::from(report.renewed.min(report.received));
         self.answered += sample.answered.min(1_000_000) as f64;
@@ -55,16 +75,50 @@ impl Trust {
         }
         if self.answered >= 4.0 {
             self.coverage
-                .add(self.received / (2.0 * self.answered), self.answered);
+                .add(self.received / (2.0 * self.answered), self.received);
         }
-        self.received = 0.0;
-        self.renewed = 0.0;
-        self.answered = 0.0;
+        if self.received >= 4.0 || self.answered >= 4.0 {
+            self.received = 0.0;
+            self.renewed = 0.0;
+            self.answered = 0.0;
+        }
         self.seconds = 0.0;
     }
 
+    fn pair(&mut self, n: u32, said: u32, seen: u32, now: Nanos) {
+        if n == 0 {
+            return;
+        }
+        let n = f64::from(n);
+        let mean = |sum: u32| libm::exp2((f64::from(sum) / n / 256.0).min(40.0));
+        self.pairs = (self.pairs + n).min(1e9);
+        let gain = (1.0 / self.pairs).max(1.0 - libm::pow(0.875, n));
+        self.said += gain * (mean(said) - self.said);
+        self.seen += gain * (mean(seen) - self.seen);
+        let over = self.said > LIE * self.seen + SLACK.0;
+        let under = self.seen > LIE * self.said + SLACK.1;
+        if self.pairs >= PAIRS && (over || under) {
+            self.unheard_until = now + UNHEARD;
+            (self.pairs, self.said, self.seen) = (0.0, 0.0, 0.0);
+        }
+    }
+
+    /// A request starves while a newer report claims to be well: `oldest` its age, `peers` their median, both µs.
+    pub(crate) fn doubt(&mut self, sample: &BackendSample, oldest: Nanos, peers: f64, now: Nanos) {
+        let Some(report) = sample.report else { return };
+        let said = libm::exp2((f64::from(report.level) / 256.0).clamp(0.0, 40.0));
+        let age = oldest.as_micros() as f64;
+        let well = said < 4.0 * peers;
+        if report.age < oldest && well && age > 4.0 * peers && age > 5.0 * said + 50_000.0 {
+            self.unheard_until = self.unheard_until.max(now + DOUBTED);
+        }
+    }
+
     /// 0 ..= 256.
-    pub(crate) fn weight(&self) -> u32 {
+    pub(crate) fn weight(&self, now: Nanos) -> u32 {
+        if !self.heard || now < self.unheard_until {
+            return 0;
+        }
         let fresh = self
             .fresh
             .known()
@@ -73,6 +127,37 @@ impl Trust {
             .coverage
             .known()
             .map_or(1.0, |c| ((c - 0.3) / 0.15).clamp(0.0, 1.0));
-        crate::number::to_u32(FULL * fresh * coverage)
+        crate::number::to_u32(FULL * fresh * coverage * self.slope.unwrap_or(1.0))
+    }
+}
+
+/// Slope of realised on predicted turnaround, decayed by 0.98 a second; prior 0.3 worth 100 samples of variance 0.25.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Slope {
+    n: f64,
+    sx: f64,
+    sy: f64,
+    sxx: f64,
+    sxy: f64,
+}
+
+impl Slope {
+    pub(crate) fn observe(&mut self, sums: &Regression, dt: f64) {
+        let keep = libm::pow(0.98, dt);
+        let fold = |kept: &mut f64, new: f64| *kept = *kept * keep + new;
+        fold(&mut self.n, sums.n.min(1_000_000) as f64);
+        fold(&mut self.sx, sums.sx as f64 / 256.0);
+        fold(&mut self.sy, sums.sy as f64 / 256.0);
+        fold(&mut self.sxx, sums.sxx as f64 / 65_536.0);
+        fold(&mut self.sxy, sums.sxy as f64 / 65_536.0);
+    }
+
+    /// Factor of trust, 0 ..= 1.
+    pub(crate) fn factor(&self) -> f64 {
+        let n = self.n.max(1.0);
+        let xx = (self.sxx - self.sx * self.sx / n).max(0.0);
+        let xy = self.sxy - self.sx * self.sy / n;
+        let beta = (xy + 7.5) / (xx + 25.0);
+        ((beta + 0.06) / 0.08).clamp(0.0, 1.0)
     }
 }

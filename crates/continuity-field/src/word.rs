@@ -14,6 +14,7 @@ const NO_SLOT: i32 = -1_536;
 
 /// Words of the set. Medians without a value stay as they were.
 pub(crate) fn set(
+    now: Nanos,
     tracks: &[Track],
     samples: &[BackendSample],
     before: ChoiceWords,
@@ -24,7 +25,7 @@ pub(crate) fn set(
     scratch.clear();
     scratch.extend(in_use().filter_map(|(track, sample)| {
         fresh(sample)
-            .filter(|_| track.trust.weight() > 0)
+            .filter(|_| track.trust.weight(now) > 0)
             .map(|report| report.level)
     }));
     let wm = median(scratch).unwrap_or(before.wm);
@@ -35,7 +36,7 @@ pub(crate) fn set(
     for (track, sample) in in_use() {
         used += 1;
         in_flight += u64::from(sample.in_flight);
-        live += u64::from(fresh(sample).is_some() && track.trust.weight() >= HALF_TRUST);
+        live += u64::from(fresh(sample).is_some() && track.trust.weight(now) >= HALF_TRUST);
     }
     let mean = (16 * in_flight + used / 2).checked_div(used).unwrap_or(0);
     let ownm = i32::try_from(lg(mean + 16)).unwrap_or(i32::MAX);
@@ -48,7 +49,7 @@ pub(crate) fn set(
 }
 
 /// Words of one backend. `fair` is the slots that its capacity alone would give.
-pub(crate) fn backend(track: &Track, fair: f64, spill: Option<i32>) -> BackendChoice {
+pub(crate) fn backend(track: &Track, fair: f64, spill: Option<i32>, now: Nanos) -> BackendChoice {
     let isolated = track.isolation().is_some();
     let shl = if track.slots == 0 || fair <= 0.0 {
         NO_SLOT
@@ -59,7 +60,7 @@ pub(crate) fn backend(track: &Track, fair: f64, spill: Option<i32>) -> BackendCh
     BackendChoice {
         off: !track.in_service || isolated && track.slots == 0 && !carries,
         shl,
-        trust: track.trust.weight(),
+        trust: track.trust.weight(now),
         fixed: spill.filter(|_| carries),
     }
 }

@@ -185,6 +185,7 @@ fn run(ticks: &[Tick], config: &SetConfig) -> Vec<Outcome> {
             interval: Nanos(tick.interval),
             backends: &tick.backends,
             advice,
+            regression: Default::default(),
         };
         let outcome = step(&mut state, &samples, config, now);
         check(outcome, &tick.backends, config);
@@ -223,6 +224,7 @@ fn a_clock_that_goes_back_keeps_the_field_and_says_so() {
         interval: Nanos::from_millis(100),
         backends: &backends,
         advice: Advice::default(),
+        regression: Default::default(),
     };
     let mut state = SetState::default();
     let slots = step(&mut state, &samples, &SetConfig::default(), Nanos::from_secs(10)).slots;
@@ -245,6 +247,7 @@ fn a_backend_that_comes_twice_is_refused_and_the_field_stays() {
         interval,
         backends: &backends,
         advice: Advice::default(),
+        regression: Default::default(),
     };
     let slots = step(&mut state, &samples, &config, now).slots;
     backends.push(BackendSample::new(BackendId(2)));
@@ -252,6 +255,7 @@ fn a_backend_that_comes_twice_is_refused_and_the_field_stays() {
         interval,
         backends: &backends,
         advice: Advice::default(),
+        regression: Default::default(),
     };
     let outcome = step(&mut state, &samples, &config, now + interval);
     assert_eq!(
@@ -277,6 +281,7 @@ fn what_was_learned_survives_a_restart() {
             interval: Nanos::from_millis(200),
             backends: &backends,
             advice: Advice::default(),
+            regression: Default::default(),
         };
         step(&mut state, &samples, &SetConfig::default(), now);
     }
@@ -290,6 +295,7 @@ fn what_was_learned_survives_a_restart() {
         interval: Nanos::from_millis(200),
         backends: &backends,
         advice: Advice::default(),
+        regression: Default::default(),
     };
     step(
         &mut restored,

@@ -519,6 +519,7 @@ impl Node {
             interval,
             backends: &samples,
             advice,
+            regression: Default::default(),
         };
         let outcome = step(&mut self.state, &samples, &self.config, now);
         assert_eq!(outcome.problem, None);
