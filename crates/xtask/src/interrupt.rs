@@ -40,6 +40,7 @@ pub struct Guard {
 
 /// Registers a child that an interrupt must end.
 pub fn child(pid: u32) -> Guard {
+    INTERRUPTED.get_or_init(listen);
     register(|registry, id| registry.children.push((id, pid)))
 }
 

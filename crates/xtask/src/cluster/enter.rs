@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::ffi::{CString, OsString};
 use std::fs::File;
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -16,9 +17,11 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::wait;
-use nix::unistd::{execvp, setsid};
+use nix::unistd::{Pid, execvp, setsid};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::{cgroup, mounts};
 use crate::Error;
@@ -169,11 +172,29 @@ fn inside(pid: i32, args: &EnterArgs) -> Result<(), Error> {
         command.process_group(0);
         return command.spawn().map(drop).map_err(failed);
     }
-    let status = command.status().map_err(failed)?;
+    let status = attend(&mut command).map_err(failed)?;
     if status.success() {
         Ok(())
     } else {
         std::process::exit(shell_status(status))
+    }
+}
+
+/// Runs a program to its end and hands on what this process is told. A signal from the terminal reaches the program
+/// by itself. No thread may be made here: its process namespace would differ from that of its children.
+fn attend(command: &mut Command) -> io::Result<ExitStatus> {
+    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGCHLD])?;
+    let mut child = command.spawn()?;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        for signal in signals.wait() {
+            if let (SIGTERM | SIGHUP, Ok(pid)) = (signal, i32::try_from(child.id())) {
+                // It may be gone by now, which the next look shows.
+                let _ = kill(Pid::from_raw(pid), Signal::try_from(signal)?);
+            }
+        }
     }
 }
 
