@@ -57,6 +57,8 @@ pub enum Cause {
     ExternalName,
     /// No address was allocated yet.
     Pending,
+    /// `sessionAffinity: ClientIP`: steering would break a promise that kube-proxy keeps.
+    Affinity,
     /// More backends than a set may have.
     TooManyBackends,
 }
@@ -74,6 +76,7 @@ impl Cause {
             }
             Self::ExternalName => "an ExternalName Service is a DNS alias; nothing passes this node",
             Self::Pending => "the Service has no cluster IP yet",
+            Self::Affinity => "sessionAffinity ClientIP is not enforced yet; kube-proxy serves it",
             Self::TooManyBackends => "the Service port has more than 4096 backends; kube-proxy serves it",
         }
     }
@@ -125,6 +128,9 @@ fn lanes(
         Exposure::Headless => return Err(Cause::Headless),
         Exposure::ExternalName => return Err(Cause::ExternalName),
         Exposure::Pending => return Err(Cause::Pending),
+    }
+    if service.affinity {
+        return Err(Cause::Affinity);
     }
     let port = service.port(plan.port, plan.transport).ok_or(Cause::PortGone)?;
     let mut built = Vec::with_capacity(service.addresses.len());

@@ -16,7 +16,8 @@ const _: () = assert!(BUCKETS == TURNAROUND_BUCKETS);
 /// What was read last, of the counters that become deltas.
 #[derive(Clone, Debug)]
 struct Mark {
-    generation: u32,
+    /// Of the backend's index and of the counters' own: a local address has its own, which can change alone.
+    generation: (u32, u32),
     attempts: u64,
     established: u64,
     refused: u64,
@@ -28,7 +29,7 @@ struct Mark {
 }
 
 impl Mark {
-    const fn of(generation: u32, traffic: &Traffic) -> Self {
+    const fn of(generation: (u32, u32), traffic: &Traffic) -> Self {
         Self {
             generation,
             attempts: traffic.attempts,
@@ -100,6 +101,7 @@ impl Meter {
     }
 
     fn measure(&mut self, sample: &mut BackendSample, generation: u32, traffic: &Traffic, now: u64) {
+        let generation = (generation, traffic.generation);
         let mark = Mark::of(generation, traffic);
         if let Some(before) = self
             .mark

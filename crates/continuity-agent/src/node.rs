@@ -117,6 +117,11 @@ impl<D: Dataplane> NodeLoop<D> {
         let wanted = PlaneDesired {
             sets: desired.lanes.iter().map(|(key, lane)| set(key, lane)).collect(),
         };
+        let taken_over: Vec<_> = if self.adopted {
+            Vec::new()
+        } else {
+            self.plane.sets().into_iter().map(|set| set.id).collect()
+        };
         let reconciled = self
             .plane
             .reconcile(&wanted, Completeness::Complete)
@@ -134,12 +139,17 @@ impl<D: Dataplane> NodeLoop<D> {
             let plane = &mut self.plane;
             let track = self.tracks.entry(key.clone()).or_insert_with(|| {
                 let learned = plane.learned(&key.id());
-                Track::new(key.clone(), Arc::clone(lane), learned.as_deref())
+                Track::new(
+                    key.clone(),
+                    Arc::clone(lane),
+                    learned.as_deref(),
+                    taken_over.contains(&key.id()),
+                )
             });
             let moved =
                 reconciled.sets_changed.contains(&track.id()) || reconciled.sets_added.contains(&track.id());
             if !self.adopted || moved || track.lane() != lane || !track.fresh() {
-                track.adopt(Arc::clone(lane), &*plane, now);
+                track.adopt(Arc::clone(lane), &*plane, moved, now);
                 round(track, plane, &mut self.samples, now, &mut self.tally);
             }
         }

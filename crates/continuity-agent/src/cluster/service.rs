@@ -101,7 +101,7 @@ pub struct ServiceRecord {
     pub ports: Box<[ServicePort]>,
     /// `internalTrafficPolicy: Local`.
     pub local_only: bool,
-    /// `sessionAffinity: ClientIP`, which is not enforced yet.
+    /// `sessionAffinity: ClientIP`; such a Service is left to kube-proxy.
     pub affinity: bool,
 }
 

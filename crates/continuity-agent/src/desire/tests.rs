@@ -92,6 +92,11 @@ fn a_plan_that_cannot_be_carried_out_says_why() {
         ..service()
     };
     assert_eq!(cause(plan(Mode::Enforce), alias), Cause::ExternalName);
+    let sticky = ServiceRecord {
+        affinity: true,
+        ..service()
+    };
+    assert_eq!(cause(plan(Mode::Enforce), sticky), Cause::Affinity);
     let renumbered = PlanRecord {
         port: 81,
         ..plan(Mode::Enforce)
@@ -113,6 +118,7 @@ fn every_refusal_fits_the_report_and_says_what_happens_to_traffic_or_why() {
         Cause::Headless,
         Cause::ExternalName,
         Cause::Pending,
+        Cause::Affinity,
         Cause::TooManyBackends,
     ];
     for cause in causes {

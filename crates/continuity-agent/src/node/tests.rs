@@ -251,7 +251,8 @@ fn what_does_not_fit_the_maps_is_left_to_kube_proxy_and_said() {
 #[test]
 fn a_verdict_that_is_renewed_isolates_once_and_not_again_after_a_clean_test() {
     let mut node = node_loop();
-    node.adopt(desired(Mode::Enforce, three()), WALL).expect("adopted");
+    node.adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
     let healthy = [(1, 20_000), (2, 20_000), (3, 20_000)];
     serve(&mut node, 300, 10, &healthy);
     let mut judged = Desired::clone(node.desired());
@@ -265,8 +266,63 @@ fn a_verdict_that_is_renewed_isolates_once_and_not_again_after_a_clean_test() {
     *lane = Arc::new(advised);
     node.adopt(Arc::new(judged), WALL).expect("adopted");
     serve(&mut node, 2, 10, &healthy);
-    assert_eq!(shot(&node).backends[1].state, continuity_field::BackendState::Isolated);
+    assert_eq!(
+        shot(&node).backends[1].state,
+        continuity_field::BackendState::Isolated
+    );
     serve(&mut node, 200, 10, &healthy);
     let after = &shot(&node).backends[1];
-    assert_eq!(after.state, continuity_field::BackendState::Normal, "{}", after.reason);
+    assert_eq!(
+        after.state,
+        continuity_field::BackendState::Normal,
+        "{}",
+        after.reason
+    );
+}
+
+#[test]
+fn an_agent_that_restarts_in_an_incident_leaves_the_sick_backend_out() {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    serve(&mut node, 300, 10, &[(1, 20_000), (2, 20_000), (3, 20_000)]);
+    serve(&mut node, 20, 10, &[(1, 20_000), (2, 520_000), (3, 20_000)]);
+    let healthy = ["10.244.1.2:8080", "10.244.3.2:8080"];
+    assert_eq!(holders(&node), healthy);
+    let epoch = shot(&node).epoch;
+
+    // Killed: nothing is parked.
+    let mut again = NodeLoop::new(node.into_plane());
+    again
+        .adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    assert!(track(&again).field().is_none(), "the old field stands");
+    for _ in 0..60 {
+        serve(&mut again, 1, 10, &[(1, 20_000), (3, 20_000)]);
+        if track(&again).field().is_some() {
+            assert_eq!(holders(&again), healthy);
+        }
+    }
+    let shot = shot(&again);
+    assert!(shot.epoch > epoch, "the new agent steers by now");
+    assert_eq!(shot.backends[1].state, continuity_field::BackendState::Isolated);
+    assert!(
+        shot.backends[1].reason.contains("before the agent restarted"),
+        "{}",
+        shot.backends[1].reason
+    );
+}
+
+#[test]
+fn a_backend_that_left_while_the_agent_was_away_is_out_at_once() {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    serve(&mut node, 300, 10, &[(1, 20_000), (2, 20_000), (3, 20_000)]);
+    serve(&mut node, 20, 10, &[(1, 20_000), (2, 520_000), (3, 20_000)]);
+    let mut again = NodeLoop::new(node.into_plane());
+    again
+        .adopt(desired(Mode::Enforce, vec![endpoint(1, 2), endpoint(2, 2)]), WALL)
+        .expect("adopted");
+    assert!(!holders(&again).contains(&"10.244.3.2:8080".to_owned()));
 }

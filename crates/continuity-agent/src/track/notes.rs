@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use continuity_field::{BackendId, BackendState, Outcome, Reason, Regime};
+use continuity_field::{BackendId, BackendState, Evidence, Outcome, Reason, Regime};
 
 use super::Instant;
+use super::resume::Resume;
 use crate::lane::{Lane, LaneBackend};
 
 /// Refusal of a lane that the maps have no room for.
@@ -15,6 +16,9 @@ pub(super) const NOT_IN_THE_MAPS: &str = "the node's maps have no room for this 
 /// Refusal of a lane none of whose backends fitted.
 pub(super) const NO_BACKEND_IN_THE_MAPS: &str =
     "the node's maps have no room for its backends; kube-proxy serves it";
+
+/// Why a backend is isolated that an earlier agent had isolated.
+const INHERITED: &str = "was isolated before the agent restarted; the next test decides";
 
 /// Longest sentence in a report, the bound of the API field.
 const SENTENCE: usize = 256;
@@ -40,7 +44,7 @@ pub(super) struct Notes {
 
 impl Notes {
     /// Takes note of an outcome.
-    pub(super) fn take(&mut self, outcome: &Outcome, lane: &Lane, now: Instant) {
+    pub(super) fn take(&mut self, outcome: &Outcome, lane: &Lane, resume: &Resume, now: Instant) {
         if self.regime_since_millis == 0 {
             self.regime_since_millis = now.wall_millis;
         }
@@ -60,8 +64,14 @@ impl Notes {
             }
             note.state = view.state;
             if let Some(isolation) = &view.isolation {
-                note.reason = cut(isolation.evidence.to_string());
-                self.reason = cut(format!("{} {}", name(backend), isolation.evidence));
+                let hearsay = matches!(isolation.evidence, Evidence::Shared { .. });
+                let why = if hearsay && resume.inherited(view.id) {
+                    INHERITED.to_owned()
+                } else {
+                    isolation.evidence.to_string()
+                };
+                self.reason = cut(format!("{} {why}", name(backend)));
+                note.reason = cut(why);
             }
         }
         for reason in &outcome.reasons {

@@ -1,13 +1,15 @@
 use std::sync::Arc;
 
-use continuity_dataplane::{CapabilityReport, Mode};
+use continuity_api::node::DataplaneState;
+use continuity_api::reasons;
+use continuity_dataplane::{Capability, CapabilityId, CapabilityReport, Mode};
 use continuity_field::NodeDemand;
 
 use super::*;
 use crate::desire::Cause;
 use crate::fixture::{desired, endpoint, lane_key, three};
 use crate::lane::{Family, Lane, LaneKey};
-use crate::snapshot::{RateShot, TotalShot};
+use crate::snapshot::{Plane, PlaneState, RateShot, TotalShot};
 
 fn now() -> Time {
     Time(jiff::Timestamp::from_second(1_800_000_000).expect("a time"))
