@@ -167,6 +167,30 @@ static __always_inline struct ct_backend *backend_of(const struct decision *d, _
 	return mapped(b->address) == mapped(key->address) ? b : 0;
 }
 
+/* The set that an address leads to, if the entry is current. */
+static __always_inline struct ct_set *set_of(const struct ct_service *service)
+{
+	__u32 index = service->set;
+	struct ct_set *set = bpf_map_lookup_elem(&sets, &index);
+
+	if (set && set->flags & CT_SET_VALID && set->generation == service->generation)
+		return set;
+	CT_COUNT_NODE(stale_service);
+	return 0;
+}
+
+static __always_inline void count_steered(struct ct_set_traffic *traffic, __u32 state, const struct decision *d)
+{
+	if (state == CT_FALLBACK)
+		CT_ADD(&traffic->steered_in_fallback, 1);
+	else
+		CT_ADD(&traffic->steered, 1);
+	if (state == CT_HOLD)
+		CT_ADD(&traffic->steered_in_hold, 1);
+	if (d->dripped)
+		CT_ADD(&traffic->dripped, 1);
+}
+
 /*
  * Decides where a connect to `key` goes. Returns the backend to rewrite to; 0 passes through, or refuses where
  * *verdict says so.
@@ -185,12 +209,10 @@ static __always_inline struct ct_backend *decide(struct bpf_sock_addr *ctx, cons
 	if (!service)
 		return 0;
 	index = service->set;
-	set = bpf_map_lookup_elem(&sets, &index);
+	set = set_of(service);
 	traffic = set_traffic_of(index);
-	if (!set || !traffic || !(set->flags & CT_SET_VALID) || set->generation != service->generation) {
-		CT_COUNT_NODE(stale_service);
+	if (!set || !traffic)
 		return 0;
-	}
 	if (!(set->flags & CT_SET_ENFORCE)) {
 		CT_ADD(&traffic->passed_observe, 1);
 		return 0;
@@ -221,14 +243,7 @@ static __always_inline struct ct_backend *decide(struct bpf_sock_addr *ctx, cons
 		CT_ADD(&traffic->passed_miss, 1);
 		return 0;
 	}
-	if (state == CT_FALLBACK)
-		CT_ADD(&traffic->steered_in_fallback, 1);
-	else
-		CT_ADD(&traffic->steered, 1);
-	if (state == CT_HOLD)
-		CT_ADD(&traffic->steered_in_hold, 1);
-	if (d.dripped)
-		CT_ADD(&traffic->dripped, 1);
+	count_steered(traffic, state, &d);
 	remember(ctx, key, index, backend, &d, traffic);
 	return backend;
 }
