@@ -12,8 +12,9 @@ use crate::{Advice, Evidence, Isolation, IsolationConfig, Nanos, Reason, SetConf
 const FORGIVE: Nanos = Nanos::from_secs(60);
 /// Isolations by latency younger than this are taken back when most turn out to look alike.
 const SHARED_MEMORY: Nanos = Nanos::from_secs(10);
-/// A clean answer is below this many times the peers' median.
-const CLEAN: f64 = 3.0;
+/// A clean answer lies less than this many octaves above the peers' median: 3 ×, or 2σ of one answer where answers vary
+/// more, but never as far as 6 ×.
+const CLEAN: (f64, f64) = (1.585, 2.585);
 /// Relapses counted; 2 s · 2^8 is beyond the longest hold.
 const MOST_RELAPSES: u32 = 8;
 
@@ -239,7 +240,7 @@ fn take_out(
 pub(crate) fn forgive(
     track: &mut Track,
     peers: Option<f64>,
-    calm: f64,
+    (calm, spread): (f64, f64),
     reasons: &mut Vec<Reason>,
     now: Nanos,
 ) {
@@ -259,7 +260,7 @@ pub(crate) fn forgive(
         return;
     }
     let answered = look.sum / look.n;
-    if answered > peers.unwrap_or(calm) + libm::log2(CLEAN) {
+    if answered > peers.unwrap_or(calm) + (2.0 * spread).clamp(CLEAN.0, CLEAN.1) {
         return;
     }
     let after = now.since(isolation.since);

@@ -8,7 +8,7 @@
 //! | errors | `min(E / 5 %, 20)`, E the share of failed requests over 10 s, shrunk by `n/(n + 5)` | 0 … 20 |
 //! | queue | `¼ · max(0, log2((f + 1) / (mean f + 1)))`, f own requests in flight | 0 … 4 |
 //! | momentum | `0.2 · max(0, dx/dt)`, octaves a second, moving mean of 2 s | 0 … 2 |
-//! | scar | +0.25 a failure spell or isolation, saturating; heals by e in 60 s and by 1 ‰ a good answer | 0 … 1 |
+//! | scar | +0.25 a failure spell or isolation, saturating; heals by e in 60 s and by 1 % a good answer | 0 … 1 |
 //! | node | `2 · max(0, stall − 10 %)`, CPU stall of the backend's node; a liar can only look worse | 0 … 1.8 |
 //!
 //! Missing is never healthy: a backend of which nothing is known has the pressure of the median and the share of slow start.
@@ -117,7 +117,7 @@ fn scar(track: &mut Track, sample: &BackendSample, dt: f64) {
         return;
     }
     let good = sample.answered.min(1_000) as f64;
-    pressure.scar *= libm::exp(-dt.min(60.0) / 60.0) * libm::pow(0.999, good);
+    pressure.scar *= libm::exp(-dt.min(60.0) / 60.0) * libm::pow(0.99, good);
 }
 
 /// Median of sorted values without one of them: what the peers of that one have. `None` without peers.

@@ -144,12 +144,12 @@ fn observe(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, dt: 
         };
         track.look.peers_answered = (track.look.peers_answered + answered - own).min(1e9);
     }
-    let calm = state.baseline.calm_or(config.profile);
+    let (calm, spread) = (state.baseline.calm_or(config.profile), state.baseline.spread());
     let spacing = drip::spacing(&samples.advice, state.demand.rate(), config);
     let peers = pressure::median(&state.levels);
     for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
         drip::observe(track, sample, spacing, now);
-        isolation::forgive(track, peers, calm, &mut state.outcome.reasons, now);
+        isolation::forgive(track, peers, (calm, spread), &mut state.outcome.reasons, now);
     }
 }
 
