@@ -1,15 +1,16 @@
 //! The command line.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand};
-use continuity_harness::experiment::Experiment;
+use continuity_harness::experiment::{Cell, Experiment};
 use continuity_harness::output::{OutputError, json, markdown, plots};
 use continuity_harness::peer::{self, ALL};
 use continuity_harness::scenario::{ErrorCategory, Scenario, ScenarioError, names, shipped};
+use continuity_harness::target::{TARGETS, misses};
 
 /// The wind tunnel of Continuity: simulated clusters, real law, named peers.
 #[derive(Debug, Parser)]
@@ -52,6 +53,9 @@ struct Run {
     /// Threads.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
+    /// Judge the cells by the targets; a miss ends in exit code 3.
+    #[arg(long)]
+    gate: bool,
     /// Folder for results.json, results.md and the pictures.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -70,17 +74,22 @@ pub(crate) enum CommandError {
     Folder { path: PathBuf, source: std::io::Error },
     #[error("standard output: {0}")]
     Print(#[from] std::io::Error),
+    #[error("{0} targets missed")]
+    Missed(usize),
     #[error("schema: {0}")]
     Schema(#[from] serde_json::Error),
 }
 
 impl CommandError {
     pub(crate) fn code(&self) -> ExitCode {
+        if matches!(self, Self::Missed(_)) {
+            return ExitCode::from(3);
+        }
         let input = match self {
             Self::Scenario(error) => error.category() == ErrorCategory::Input,
             Self::Output(error) => error.category() == ErrorCategory::Input,
             Self::Peer(_) => true,
-            Self::Folder { .. } | Self::Print(_) | Self::Schema(_) => false,
+            Self::Folder { .. } | Self::Print(_) | Self::Schema(_) | Self::Missed(_) => false,
         };
         ExitCode::from(if input { 2 } else { 1 })
     }
@@ -157,18 +166,40 @@ impl Run {
         );
         let table = markdown(&experiment.seeds, &cells);
         out.write_all(table.as_bytes())?;
-        let Some(folder) = self.out else { return Ok(()) };
-        let write = |name: &str, text: &str| {
-            let path = folder.join(name);
-            std::fs::write(&path, text).map_err(|source| OutputError::Write { path, source })
+        let missed = if self.gate {
+            misses(TARGETS, &cells)
+        } else {
+            Vec::new()
         };
-        std::fs::create_dir_all(&folder).map_err(|source| CommandError::Folder {
-            path: folder.clone(),
-            source,
-        })?;
-        write("results.json", &json(&experiment.seeds, &cells)?)?;
-        write("results.md", &table)?;
-        plots(&folder, &cells)?;
-        Ok(())
+        for miss in &missed {
+            writeln!(
+                out,
+                "missed  {}: {:.3}, at most {}",
+                miss.target, miss.found, miss.most
+            )?;
+        }
+        if let Some(folder) = &self.out {
+            save(folder, &experiment.seeds, &cells, &table)?;
+        }
+        if missed.is_empty() {
+            Ok(())
+        } else {
+            Err(CommandError::Missed(missed.len()))
+        }
     }
+}
+
+fn save(folder: &Path, seeds: &[u64], cells: &[Cell], table: &str) -> Result<(), CommandError> {
+    std::fs::create_dir_all(folder).map_err(|source| CommandError::Folder {
+        path: folder.to_owned(),
+        source,
+    })?;
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).map_err(|source| OutputError::Write { path, source })
+    };
+    write("results.json", &json(seeds, cells)?)?;
+    write("results.md", table)?;
+    plots(folder, cells)?;
+    Ok(())
 }

@@ -17,3 +17,4 @@ pub mod random;
 pub mod recording;
 pub mod scenario;
 pub mod span;
+pub mod target;

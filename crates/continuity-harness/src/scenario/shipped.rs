@@ -39,6 +39,7 @@ shipped![
     "demo-alternate",
     "demo-rolling",
     "demo-rolling-gray",
+    "demo-starved",
 ];
 
 /// Names of the shipped scenarios.
