@@ -49,6 +49,13 @@ pub enum Error {
     /// The question was not answered with yes.
     #[error("nothing was changed: the question was not answered with `yes`")]
     Declined,
+    /// Nothing names the image that cleans the nodes.
+    #[error(
+        "there is no DaemonSet continuity-agent in namespace {0}, so nothing says with which image to clean the nodes. \
+         If Continuity was removed by hand, pass the image that was installed: --agent-image IMAGE. If it was never \
+         installed, there is nothing to do"
+    )]
+    Image(String),
     /// A node could not be cleaned, so the rest of the installation was left in place.
     #[error("{0}")]
     Unclean(crate::uninstall::Leftover),
@@ -126,7 +133,9 @@ impl Error {
     #[must_use]
     pub fn category(&self) -> Category {
         match self {
-            Self::Target(_) | Self::NoSet(_) | Self::NotInstalled(_) | Self::Declined => Category::Usage,
+            Self::Target(_) | Self::NoSet(_) | Self::NotInstalled(_) | Self::Image(_) | Self::Declined => {
+                Category::Usage
+            }
             Self::Unclean(_)
             | Self::Timeout { .. }
             | Self::Manifest { .. }

@@ -30,3 +30,5 @@ pub const PART_OF: &str = "app.kubernetes.io/part-of=continuity";
 pub const PREFIX: &str = "continuity-";
 /// The agent's manifest as shipped: what cleans a node when the DaemonSet is already gone.
 pub const AGENT_MANIFEST: &str = include_str!("../../../config/agent/daemonset.yaml");
+/// The namespace's manifest as shipped: what cleaning pods need where the namespace was deleted by hand.
+pub const NAMESPACE_MANIFEST: &str = include_str!("../../../config/namespace/namespace.yaml");

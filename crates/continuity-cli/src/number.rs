@@ -63,8 +63,8 @@ pub(crate) fn age(at: Timestamp, now: Timestamp) -> i64 {
 }
 
 /// `one backend`, `4 backends`.
-pub(crate) fn count(number: i64, one: &str, many: &str) -> String {
-    if number == 1 {
+pub(crate) fn count<N: std::fmt::Display + PartialEq + From<u8>>(number: N, one: &str, many: &str) -> String {
+    if number == N::from(1) {
         format!("1 {one}")
     } else {
         format!("{number} {many}")

@@ -177,7 +177,8 @@ async fn pods(session: &Session) -> Seen<Vec<Pod>> {
         .map_err(|error| sentence(&error))
 }
 
-fn sentence(error: &kube::Error) -> String {
+/// The API server's own words.
+pub(crate) fn sentence(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),

@@ -6,6 +6,7 @@
 //! side goes. A node that cannot be cleaned stops the removal while everything needed to try again is still there.
 //! Left out: workloads, Services and HorizontalPodAutoscalers, which Continuity never owned.
 
+mod ground;
 mod proof;
 mod removal;
 mod sweep;
@@ -38,18 +39,18 @@ pub struct Wish {
 /// The question was declined, a node stayed unclean, a wait ended, or the API server refused.
 pub async fn run(session: &Session, wish: &Wish, say: impl Fn(&str)) -> Result<Proof, Error> {
     let scene = removal::look(session).await?;
+    let noted = ground::recall(scene.namespace.as_ref());
+    let template = sweep::template(session, wish.agent_image.as_deref(), noted.as_deref()).await?;
     if !wish.yes {
         confirm(&scene.question(wish.keep_crds))?;
     }
-    let template = sweep::template(session, wish.agent_image.as_deref()).await?;
+    let image = ground::image(&template).unwrap_or_default();
+    ground::prepare(session, &image, wish.timeout).await?;
     say("removing the operator: no new plans");
     removal::operator(session, wish.timeout).await?;
     say("removing the agents: nothing is projected any more");
     removal::agents(session, &scene.ready, wish.timeout).await?;
-    say(&format!(
-        "cleaning {} nodes",
-        scene.ready.len() + scene.unready.len()
-    ));
+    say(&format!("cleaning {}", scene.nodes()));
     let nodes = sweep::all(session, &template, &scene, wish.timeout).await?;
     let unclean: Vec<NodeProof> = nodes
         .iter()

@@ -1,5 +1,6 @@
 //! What each node's cleaning pod said, and what of the API side is gone: the text that ends an uninstall.
 
+use crate::number::count;
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
@@ -95,8 +96,8 @@ impl fmt::Display for Leftover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} nodes could not be cleaned, so roles, CRDs and namespace were left in place:",
-            self.nodes.len()
+            "{} could not be cleaned, so roles, CRDs and namespace were left in place:",
+            count(self.nodes.len(), "node", "nodes")
         )?;
         for node in &self.nodes {
             let state = if node.ready { "" } else { " (not Ready)" };
@@ -139,8 +140,8 @@ impl Proof {
         let clean = self.nodes.iter().filter(|node| node.clean).count();
         let mut text = crate::output::columns(&rows);
         text.push_str(&format!(
-            "\n{clean} of {} nodes: no program, link, map or pin of Continuity left.\n",
-            self.nodes.len()
+            "\n{clean} of {} clean: no program, link, map or pin of Continuity is left there.\n",
+            count(self.nodes.len(), "node", "nodes")
         ));
         text.push_str(&format!("{} API objects removed", self.removed.len()));
         if self.kept.is_empty() {

@@ -4,6 +4,7 @@
 use super::Wish;
 use crate::error::Error;
 use crate::install;
+use crate::number::count;
 use crate::session::Session;
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
@@ -26,8 +27,8 @@ const LOOK: Duration = Duration::from_millis(500);
 /// What the cluster holds before anything is changed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scene {
-    /// The installation's namespace exists.
-    pub(super) namespace: bool,
+    /// The installation's namespace.
+    pub(super) namespace: Option<Namespace>,
     /// Nodes that are Ready.
     pub(super) ready: Vec<String>,
     /// Nodes that are not.
@@ -38,17 +39,23 @@ pub(super) struct Scene {
 }
 
 impl Scene {
+    /// `3 nodes`.
+    pub(super) fn nodes(&self) -> String {
+        count(self.ready.len() + self.unready.len(), "node", "nodes")
+    }
+
     /// What the person is asked.
     pub(super) fn question(&self, keep_crds: bool) -> String {
-        let nodes = self.ready.len() + self.unready.len();
+        let policies = count(self.policies, "ContinuityPolicy", "ContinuityPolicies");
         let policies = if keep_crds {
-            format!("The CRDs and {} ContinuityPolicies stay.", self.policies)
+            format!("The CRDs and {policies} stay.")
         } else {
-            format!("The CRDs go, and with them {} ContinuityPolicies.", self.policies)
+            format!("The CRDs go, and with them {policies}.")
         };
         format!(
-            "This removes Continuity from {nodes} nodes, and the namespace {}. {policies}\n\
+            "This removes Continuity from {}, and the namespace {}. {policies}\n\
              Connections stay up; kube-proxy serves every Service from then on.\n",
+            self.nodes(),
             self.system
         )
     }
@@ -83,7 +90,7 @@ pub(super) async fn look(session: &Session) -> Result<Scene, Error> {
         Err(error) => return Err(Error::api("list", "ContinuityPolicies")(error)),
     };
     Ok(Scene {
-        namespace: namespace.is_some(),
+        namespace,
         ready: ready.iter().map(|node| node.name_any()).collect(),
         unready: unready.iter().map(|node| node.name_any()).collect(),
         policies,

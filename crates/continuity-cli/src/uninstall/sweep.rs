@@ -8,6 +8,7 @@ use super::removal::Scene;
 use crate::error::Error;
 use crate::install;
 use crate::session::Session;
+use crate::survey::sentence;
 use futures::StreamExt as _;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Pod, PodSpec, PodTemplateSpec};
@@ -25,13 +26,26 @@ const LABEL: &str = "app.kubernetes.io/name";
 /// Its value.
 const SWEEP: &str = "continuity-uninstall";
 
-/// The pod template of the installed agent, or of the shipped manifest if the DaemonSet is gone already.
-pub(super) async fn template(session: &Session, image: Option<&str>) -> Result<PodTemplateSpec, Error> {
+/// The pod template of the installed agent; if the DaemonSet is gone already, the shipped one with the image that the
+/// command line or an earlier run names. An image is never guessed.
+pub(super) async fn template(
+    session: &Session,
+    named: Option<&str>,
+    noted: Option<&str>,
+) -> Result<PodTemplateSpec, Error> {
     let sets: Api<DaemonSet> = Api::namespaced(session.client.clone(), &session.system);
     let found = sets
         .get_opt(install::AGENT)
         .await
         .map_err(Error::api("get", "DaemonSet continuity-agent"))?;
+    let image = match &found {
+        Some(_) => named,
+        None => Some(
+            named
+                .or(noted)
+                .ok_or_else(|| Error::Image(session.system.clone()))?,
+        ),
+    };
     let set = match found {
         Some(set) => set,
         None => serde_yaml_ng::from_str(install::AGENT_MANIFEST).map_err(|source| Error::Manifest {
@@ -83,9 +97,6 @@ pub(super) async fn all(
     scene: &Scene,
     timeout: Duration,
 ) -> Result<Vec<NodeProof>, Error> {
-    if !scene.namespace {
-        return Ok(Vec::new());
-    }
     let pods: Api<Pod> = Api::namespaced(session.client.clone(), &session.system);
     let old = ListParams::default().labels(&format!("{LABEL}={SWEEP}"));
     pods.delete_collection(&DeleteParams::default().grace_period(0), &old)
@@ -116,7 +127,11 @@ async fn one(
     let made = match pods.create(&PostParams::default(), &pod(template, node)).await {
         Ok(made) => made,
         Err(error) => {
-            return NodeProof::failed(node, ready, format!("its cleaning pod was refused: {error}"));
+            return NodeProof::failed(
+                node,
+                ready,
+                format!("its cleaning pod was refused: {}", sentence(&error)),
+            );
         }
     };
     let name = made.name_any();
