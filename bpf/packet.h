@@ -5,7 +5,7 @@
  *
  * Invariants: leaves at once on a socket that is not ours and on a segment that carries neither payload nor FIN nor
  * RST; a retransmitted segment starts nothing (its end is not beyond the newest one seen); no shared counter is
- * touched per packet; bytes (without retransmitted ones) are kept with the socket and added when an answer ends or 1 MiB has gathered.
+ * touched per packet; bytes (without retransmitted ones) are kept with the socket and added when the connection ends or 1 MiB has gathered.
  *
  * Left out: pipelined and streaming protocols blur the figure, it is a field signal; a request on the SYN
  * (TCP fast open) is not measured; IPv6 extension headers are not walked.
@@ -83,7 +83,6 @@ static __always_inline void answer(struct ct_socket *s)
 		bank = present_bank(s->set);
 	}
 	answered(s, t, st ? &st->regression : 0, bank ? &bank->choice : 0, bpf_ktime_get_ns());
-	flush_bytes(s, t);
 }
 
 static __always_inline void gather(struct ct_socket *s)

@@ -38,9 +38,9 @@ pub struct Traffic {
     pub closed: u64,
     /// Of these, ended by the peer first.
     pub closed_by_peer: u64,
-    /// Payload bytes sent by the local side.
+    /// Payload bytes sent by the local side, without retransmissions; added when a connection ends, or per MiB.
     pub bytes_out: u64,
-    /// Payload bytes received by the local side.
+    /// Payload bytes received by the local side, likewise.
     pub bytes_in: u64,
     /// Gauge: handshakes and requests that wait now.
     pub in_flight: i64,

@@ -118,3 +118,32 @@ fn a_steered_connect_takes_little_longer_than_a_direct_one() {
     );
     assert!(here * 2 < there * 3, "{here} ns against {there} ns");
 }
+
+#[test]
+fn requests_on_an_open_connection_are_hardly_slower() {
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    let server = Server::start(1, Manner::Answer(Duration::ZERO));
+    serve(&mut plane, vec![set("cost", &[vip(80)], &[server.address])]);
+    // The cgroup of a socket is that of the process when it is made, for the accepted one too.
+    let mut steered = connect(vip(80)).expect("connect");
+    ground.stand_outside(true);
+    let outside = Server::start(2, Manner::Answer(Duration::ZERO));
+    let mut plain = connect(outside.address).expect("connect");
+    let mut times = [Vec::new(), Vec::new()];
+    for block in 0..BLOCKS * 2 {
+        let (stream, times) = match block % 2 {
+            0 => (&mut steered, &mut times[0]),
+            _ => (&mut plain, &mut times[1]),
+        };
+        for _ in 0..PER_BLOCK * 2 {
+            let began = Instant::now();
+            ask(stream).expect("an answer");
+            times.push(u64::try_from(began.elapsed().as_nanos()).unwrap());
+        }
+    }
+    ground.stand_outside(false);
+    let [here, there] = times.each_mut().map(|times| quantile(times, 500));
+    println!("round trip p50: {here} ns measured on both sides, {there} ns without any program");
+    assert!(here * 2 < there * 3, "{here} ns against {there} ns");
+}
