@@ -149,6 +149,7 @@ impl<'a> Engine<'a> {
         let status_back_s = scene.unfold(times.begin_ns);
         let seen = watch.finish()?;
         let status_back_s = status_back_s?;
+        times.late_end_ns = scene.restarted_ns;
         times.end_ns = scene.end()?;
         scene.settle(times.end_ns)?;
         step.waiting("the backend's share to return");

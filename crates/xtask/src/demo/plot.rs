@@ -319,6 +319,7 @@ mod tests {
             begin_ns: 10 * second,
             end_ns: 30 * second,
             stop_ns: 40 * second,
+            ..Times::default()
         };
         let (ours, theirs) = (row(true), row(false));
         Trial {

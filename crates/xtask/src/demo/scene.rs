@@ -72,6 +72,8 @@ pub(super) struct Scene<'a> {
     pub(super) halves: [Half; 2],
     /// What the loss of agents looked like.
     pub(super) agents: Option<Agents>,
+    /// When the control plane was started again, if it was stopped.
+    pub(super) restarted_ns: Option<u64>,
     before: Option<control::Before>,
     broken: Broken,
 }
@@ -106,6 +108,7 @@ impl<'a> Scene<'a> {
             agent_image,
             halves,
             agents,
+            restarted_ns: None,
             before,
             broken: Broken::default(),
         })
@@ -233,6 +236,7 @@ impl<'a> Scene<'a> {
     }
 
     fn give_control_back(&mut self) -> Result<f64, Error> {
+        self.restarted_ns = Some(clock::now_ns());
         control::start(self.cluster)?;
         self.broken.control = false;
         let back_ns = clock::now_ns();

@@ -107,7 +107,7 @@ pub(super) fn run(
         start_ns: after(WARM_UP),
         begin_ns: after(CALM),
         end_ns: after(CALM + lasts),
-        stop_ns: 0,
+        ..Times::default()
     };
 
     let (stop, stopped) = mpsc::channel::<()>();

@@ -26,6 +26,9 @@ pub(super) struct Times {
     pub(super) end_ns: u64,
     /// The load was stopped.
     pub(super) stop_ns: u64,
+    /// `late` ends here where it does not end with the fault: starting an API server takes both cores of a small machine
+    /// for seconds, which is no figure of any balancer's.
+    pub(super) late_end_ns: Option<u64>,
 }
 
 impl Times {
@@ -110,7 +113,11 @@ pub(super) fn row(log: &Log, side: &Side, times: &Times) -> Row {
     Row {
         healthy: of(side.stream, times.start_ns, times.begin_ns),
         during: of(side.stream, times.begin_ns, times.end_ns),
-        late: of(side.stream, times.late_ns(), times.end_ns),
+        late: of(
+            side.stream,
+            times.late_ns(),
+            times.late_end_ns.unwrap_or(times.end_ns),
+        ),
         whole: of(side.stream, times.begin_ns, times.stop_ns),
         kept: of(side.kept, times.begin_ns, times.end_ns),
         sick: known.then(|| sick(&shares, times, fair)),
@@ -281,6 +288,7 @@ mod tests {
             begin_ns: 10 * SECOND,
             end_ns: 30 * SECOND,
             stop_ns: 38 * SECOND,
+            ..Times::default()
         };
         let side = Side {
             stream: 3,
