@@ -33,12 +33,14 @@ pub struct Clock {
     pub zone: TimeZone,
 }
 
-/// Explains every set of the target.
+/// Explains every set of the target, the worst first.
 ///
 /// # Errors
 /// The target cannot be read, does not exist, has no policy, or the API server refuses.
 pub async fn run(session: &Session, target: &str, clock: &Clock) -> Result<Vec<Account>, Error> {
     let target: Target = target.parse()?;
     let facts = facts::gather(session, &target).await?;
-    Ok(facts.iter().map(|facts| account(facts, clock)).collect())
+    let mut accounts: Vec<Account> = facts.iter().map(|facts| account(facts, clock)).collect();
+    accounts.sort_by(|a, b| (b.regime, a.port_number).cmp(&(a.regime, b.port_number)));
+    Ok(accounts)
 }
