@@ -169,6 +169,16 @@ fn preconditions(trial: &Trial) -> Vec<Check> {
             "0",
         ));
     }
+    if let Some((first, begin)) = trial.scaling.as_ref().and_then(super::trial::Scaling::restless) {
+        let measured = format!("{first} → {begin}");
+        broken.push(Check::that(
+            &trial.fault,
+            "replicas while the load was calm",
+            false,
+            measured,
+            "unchanged",
+        ));
+    }
     for (system, row) in [("Continuity", &trial.ours), ("kube-proxy", &trial.theirs)] {
         if let Some(sick) = row.sick.as_ref().filter(|sick| !had_share(sick)) {
             let name = format!("share before the fault, {system}");

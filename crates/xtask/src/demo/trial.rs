@@ -199,10 +199,25 @@ pub(super) struct Scaling {
 }
 
 impl Scaling {
+    /// Replicas when the surge began.
+    fn at_begin(&self) -> Option<u32> {
+        let before = self.replicas.iter().take_while(|(at, _)| *at <= 0.0).last();
+        before.or(self.replicas.first()).map(|(_, n)| *n)
+    }
+
     /// From the beginning to the first rise, s.
     pub(super) fn raised_s(&self) -> Option<f64> {
-        let (_, first) = self.replicas.first()?;
-        self.replicas.iter().find(|(_, n)| n > first).map(|(at, _)| *at)
+        let begin = self.at_begin()?;
+        self.replicas
+            .iter()
+            .find(|(at, n)| *at > 0.0 && *n > begin)
+            .map(|(at, _)| *at)
+    }
+
+    /// Replicas before the surge, if they changed while nothing had happened yet.
+    pub(super) fn restless(&self) -> Option<(u32, u32)> {
+        let (first, begin) = (self.replicas.first()?.1, self.at_begin()?);
+        (first != begin).then_some((first, begin))
     }
 
     /// Changes of direction.
@@ -320,5 +335,10 @@ mod tests {
         assert_eq!(scaling(&[3, 7, 5, 6, 3]).turns(), 3);
         assert_eq!(scaling(&[3, 3, 7]).raised_s(), Some(2.0));
         assert_eq!(scaling(&[7, 3]).raised_s(), None);
+        let early = Scaling {
+            replicas: vec![(-9.0, 3), (-4.0, 5), (6.0, 7)],
+            ..Scaling::default()
+        };
+        assert_eq!((early.raised_s(), early.restless()), (Some(6.0), Some((3, 5))));
     }
 }
