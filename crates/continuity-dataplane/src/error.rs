@@ -42,6 +42,12 @@ pub enum Error {
         /// Figure of the schema.
         expected: u32,
     },
+    /// Another process is the writer.
+    #[error("another agent holds {}: one node has one writer; end that one first", .path.display())]
+    Busy {
+        /// The directory that it holds.
+        path: PathBuf,
+    },
     /// The kernel refused the object or a program.
     #[error("the kernel refused program {program}: {source}")]
     Program {
@@ -159,6 +165,7 @@ impl Error {
             | Self::Io { .. }
             | Self::Bpf { .. }
             | Self::NotLive { .. }
+            | Self::Busy { .. }
             | Self::LeftBehind { .. } => Category::Kernel,
         }
     }

@@ -14,7 +14,10 @@ mod probe;
 mod syscall;
 mod uninstall;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use continuity_wire::{Endpoint, SCHEMA_VERSION, ServiceKey, ServiceValue};
 
@@ -75,6 +78,8 @@ pub struct Kernel {
     cgroup: PathBuf,
     expected: Vec<&'static hooks::Hook>,
     capabilities: CapabilityReport,
+    /// Held as long as this process may write.
+    _lock: File,
 }
 
 impl Engine<Kernel> {
@@ -85,15 +90,16 @@ impl Engine<Kernel> {
     ///
     /// # Errors
     /// [`Error::Schema`] or [`Error::Layout`] when pins of another layout are in the way (nothing is touched then),
-    /// [`Error::NoCgroup`], [`Error::NoBpffs`], or what the kernel refused.
+    /// [`Error::Busy`] when another agent is the writer, [`Error::NoCgroup`], [`Error::NoBpffs`], or what the kernel refused.
     pub fn open_or_load(options: &Options) -> Result<Self, Error> {
         let capabilities = probe(options);
         let cgroup = cgroup::root(options)?;
         let pins = options.pins_of_schema();
         pins::require_bpffs(&options.pins)?;
         pins::refuse_other_schemas(&options.pins)?;
-        let sizes = pins.sizes(options.capacities)?;
         pins.make()?;
+        let lock = pins.lock()?;
+        let sizes = pins.sizes(options.capacities)?;
         let mut object = object::load(&pins, sizes, &capabilities)?;
         let tables = object.tables(sizes)?;
         object::stamp(&tables, sizes, options.cursor_start)?;
@@ -104,6 +110,7 @@ impl Engine<Kernel> {
             pins,
             cgroup,
             capabilities,
+            _lock: lock,
         };
         let engine = Self::restore(tables, kernel, sizes)?;
         let kernel = engine.backing();

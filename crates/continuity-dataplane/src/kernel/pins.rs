@@ -4,9 +4,12 @@
 //! schema's number; what differs is refused with nothing touched.
 
 use std::{
-    fs, io,
+    fs::{self, File, TryLockError},
+    io,
     os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use continuity_wire::{
@@ -23,6 +26,12 @@ use crate::{
 
 /// `BPF_FS_MAGIC`.
 const BPFFS: libc::c_long = 0xcafe_4a11;
+
+/// How long a former agent may take to end: it unmaps its maps, which takes far less.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Between two tries.
+const RETRY: Duration = Duration::from_millis(20);
 
 const DIRECTORIES: [&str; 3] = ["maps", "programs", "links"];
 
@@ -59,6 +68,28 @@ impl Pins {
                 source,
             })
         })
+    }
+
+    /// Becomes the one writer, until the file is closed; waits a little for a former agent that is just ending.
+    pub(super) fn lock(&self) -> Result<File, Error> {
+        let path = &self.directory;
+        let io = |source| Error::Io {
+            what: "cannot lock",
+            path: path.clone(),
+            source,
+        };
+        let directory = File::open(path).map_err(io)?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match directory.try_lock() {
+                Ok(()) => return Ok(directory),
+                Err(TryLockError::Error(source)) => return Err(io(source)),
+                Err(TryLockError::WouldBlock) if Instant::now() > deadline => {
+                    return Err(Error::Busy { path: path.clone() });
+                }
+                Err(TryLockError::WouldBlock) => thread::sleep(RETRY),
+            }
+        }
     }
 
     /// Checks the shape of every pinned map; the sizes of those that exist replace the wanted ones.

@@ -294,3 +294,44 @@ fn a_killed_agents_half_written_set_is_cleaned_up_or_finished() {
     client.write_all(b"ping").unwrap();
     client.read_exact(&mut [0; 4]).unwrap();
 }
+
+#[test]
+fn a_second_agent_waits_for_the_first_and_is_told_why() {
+    let ground = Ground::new();
+    let first = ground.open();
+    let error = KernelDataplane::open_or_load(&ground.options)
+        .err()
+        .expect("refused");
+    assert!(matches!(error, Error::Busy { .. }), "{error}");
+    first.verify().expect("the first one is not disturbed");
+    let ending = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(200));
+        drop(first);
+    });
+    ground.open().verify().expect("the second one takes over");
+    ending.join().unwrap();
+}
+
+#[test]
+fn an_agent_killed_between_writing_a_bank_and_flipping_leaves_the_old_field() {
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    let server = Server::start(1, Manner::Answer(Duration::ZERO));
+    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
+    drop(plane);
+    // The first epoch is odd and stands in bank 1; bank 0 is the one that was being written.
+    let data = MapData::from_pin(ground.map(map::BANKS)).expect("the pinned banks");
+    let mut banks: Array<MapData, [u8; 320]> = Map::Array(data).try_into().expect("an array");
+    banks.set(0, [0xaa; 320], 0).expect("write half a bank");
+    for _ in 0..10 {
+        connect(vip(80)).expect("the old field counts");
+    }
+    let mut plane = ground.open();
+    equal(&mut plane, &id(NAME));
+    connect(vip(80)).expect("the next field counts");
+    let decisions = plane.read(&id(NAME)).unwrap().decisions;
+    assert_eq!(
+        (decisions.steered, decisions.passed_torn, decisions.passed_miss),
+        (11, 0, 0)
+    );
+}
