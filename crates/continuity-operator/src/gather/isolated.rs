@@ -4,6 +4,7 @@ use super::{COUNTS_FROM, Facts, count, sentence, weights};
 use crate::moment::Moment;
 use continuity_api::Time;
 use continuity_api::node::{BackendReport, BackendState};
+use continuity_api::policy::Mode;
 use continuity_api::set::{ISOLATED_MAX, IsolatedBackend};
 use std::collections::BTreeMap;
 
@@ -28,7 +29,12 @@ struct Tally<'a> {
 pub(super) fn gather(facts: &Facts<'_>, now: Moment) -> Isolated {
     let (weight, total) = weights(facts.reports);
     let mut tallies: BTreeMap<&str, Tally<'_>> = BTreeMap::new();
-    for (_, report) in facts.reports {
+    // A node that only observes isolates nobody: what it would have done is told elsewhere.
+    for (_, report) in facts
+        .reports
+        .iter()
+        .filter(|(_, report)| report.mode == Mode::Enforce)
+    {
         for backend in report
             .backends
             .iter()

@@ -111,6 +111,17 @@ fn a_backend_is_isolated_with_its_reason_and_the_nodes_that_agree() {
 }
 
 #[test]
+fn a_node_that_only_observes_isolates_nobody() {
+    let watching = SetReport {
+        mode: Mode::Observe,
+        backends: vec![isolated("10.0.0.1:80")],
+        ..report(50)
+    };
+    let status = over(&[("a", &watching)]);
+    assert_eq!((status.backends.isolated, status.isolated.len()), (0, 0));
+}
+
+#[test]
 fn lists_stay_bounded_and_say_that_more_exist() {
     let backends = (0..40)
         .map(|index| isolated(&format!("10.0.0.{index}:80")))
