@@ -7,7 +7,7 @@ mod replica;
 
 use std::fmt;
 
-use replica::{Sum, USUAL, in_trouble, learn, sum};
+use replica::{Sum, USUAL, in_trouble, knee, learn, proven, queues, sum};
 
 use crate::Nanos;
 use crate::number::{to_u32, to_u64};
@@ -84,8 +84,13 @@ pub struct HintState {
     first: Option<Nanos>,
     /// Connections a second that one replica has carried calmly for a while.
     familiar: f64,
-    /// Connections a second that one replica answered while its queue grew.
-    knee: Option<f64>,
+    /// Seconds of calm at that load.
+    proof: f64,
+    /// Where the queue of a replica grew.
+    knee: Option<replica::Knee>,
+    /// The offered sum at the last call, and when it moved: a trend of old reports is none.
+    offered: f64,
+    moved: Option<Nanos>,
     /// Load of one replica while calm, mean of a minute; and when it was calm last.
     usual: f64,
     calm_at: Option<Nanos>,
@@ -211,13 +216,20 @@ const STRETCH: f64 = 1.25;
 const BELOW_KNEE: f64 = 0.85;
 /// The forecast goes at most this far beyond the load.
 const FORECAST: f64 = 1.5;
+/// A ramp moves the reports more often than this.
+const TREND_AGE: Nanos = Nanos::from_secs(8);
+/// Most that is asked for beyond the replicas that carry, while no queue was seen to grow, and before its knee is sure:
+/// an unproven load is a reason for care, not for many pods.
+const CARE: f64 = 1.5;
+const QUEUED: f64 = 2.0;
 
 /// Sums the nodes and gives the wanted replicas.
 ///
 /// `nodes` are the fresh reports, `ready` the present number of ready replicas, `now` any steady clock. Call it every
-/// second or two. Three sentences of method: what a replica has carried calmly is *familiar* and counts as its capacity,
-/// stretched by a quarter before more are asked for; where queues were seen to grow the knee bounds it; less than the
-/// familiar load is the only ground to ask for fewer, and only after it held for `scale_down_hold`.
+/// second or two. The method: what a replica has carried calmly for a while is *familiar* and counts as its capacity,
+/// stretched by a quarter before more are asked for, and then for half again as many at most; once queues were seen to
+/// grow, the knee is the capacity and the load alone decides; less than the familiar load is the only ground to ask for
+/// fewer, and only after it held for `scale_down_hold`.
 pub fn hint(
     nodes: &[NodeDemand],
     ready: u32,
@@ -236,9 +248,13 @@ pub fn hint(
     if nodes.is_empty() || ready == 0 {
         return finish(state.value, HintReason::Silent, config, state);
     }
-    let first = *state.first.get_or_insert(now);
     if sum.offered <= 0.0 && state.familiar <= 0.0 {
         return finish(state.value, HintReason::NotLearned, config, state);
+    }
+    let first = *state.first.get_or_insert(now);
+    if (sum.offered - state.offered).abs() > 1e-9 {
+        state.moved = Some(now);
+        state.offered = sum.offered;
     }
     let replicas = if sum.carrying > 0.0 {
         sum.carrying
@@ -261,11 +277,13 @@ fn decide(
     now: Nanos,
 ) -> Hint {
     let each = sum.offered / replicas;
-    let knee = state.knee.map_or(f64::INFINITY, |knee| {
-        (BELOW_KNEE * knee).max(0.8 * state.familiar)
-    });
-    let proven = state.familiar.min(knee);
-    let mut stretched = (STRETCH * state.familiar).min(knee);
+    let knee = knee(state).map(|knee| (BELOW_KNEE * knee).max(0.8 * state.familiar));
+    let familiar = if proven(state) {
+        STRETCH * state.familiar
+    } else {
+        f64::INFINITY
+    };
+    let mut stretched = knee.unwrap_or(familiar);
     // Poisson noise of a mean over 2 s; the trend comes without its own.
     let noise = libm::sqrt(sum.offered) / 2.0;
     let sure = (sum.offered - 2.0 * noise).max(0.0);
@@ -281,20 +299,35 @@ fn decide(
     let objective = config
         .latency_p99
         .map_or(f64::INFINITY, |objective| objective.as_micros() as f64);
-    if sum.p99 > objective && each > 0.9 * state.familiar {
+    if sum.p99 > objective && each > 0.9 * state.familiar && proven(state) {
         stretched = stretched.min(0.8 * each);
     }
-    let growth = sum.trend.max(0.0) * config.lead.as_secs_f64();
+    let fresh = state.moved.is_some_and(|at| now.since(at) < TREND_AGE);
+    let growth = if fresh {
+        sum.trend.max(0.0) * config.lead.as_secs_f64()
+    } else {
+        0.0
+    };
     let forecast = (sure + growth).min(FORECAST * sum.offered);
     let headroom = 1.0 + f64::from(config.headroom_permille.min(10_000)) / 1e3;
     let away = (sum.in_service - replicas).max(0.0);
     let need = |load: f64, each: f64| load * headroom / each.max(1e-9) + away;
-    let up = need(forecast, stretched);
+    let most = match knee {
+        Some(_) => f64::INFINITY,
+        None if queues(sum) => QUEUED * replicas + away,
+        None => CARE * replicas + away,
+    };
+    let up = need(forecast, stretched).min(most);
     // Less is judged by the most that the load may be, and by what is proven without a stretch.
-    let down = need((sum.offered + 2.0 * noise).max(forecast), proven);
+    let proof = if proven(state) {
+        knee.map_or(state.familiar, |knee| knee.min(state.familiar))
+    } else {
+        0.0
+    };
+    let down = need((sum.offered + 2.0 * noise).max(forecast), proof);
     let load = HintReason::Load {
         offered_milli_per_second: to_u64(1e3 * sum.offered),
-        replica_milli_per_second: to_u64(1e3 * stretched),
+        replica_milli_per_second: to_u64(1e3 * if stretched.is_finite() { stretched } else { each }),
     };
     let up = ceil(up);
     if up > state.value {
@@ -356,8 +389,7 @@ fn ceil(value: f64) -> u32 {
 fn finish(value: u32, reason: HintReason, config: &HintConfig, state: &HintState) -> Hint {
     let least = config.min_replicas.max(1);
     let most = config.max_replicas.max(least);
-    let replica_milli_per_second =
-        to_u64(1e3 * state.knee.map_or(state.familiar, |knee| knee.max(state.familiar)));
+    let replica_milli_per_second = to_u64(1e3 * knee(state).unwrap_or(0.0).max(state.familiar));
     let (replicas, reason) = if value < least {
         (least, HintReason::AtLeast { wish: value })
     } else if value > most {

@@ -9,7 +9,7 @@ const FAMILIAR_UP: f64 = 30.0;
 /// And is forgotten in a day.
 const FAMILIAR_DOWN: f64 = 86_400.0;
 /// Inflation (turnaround beside calm) that is still calm; that means queues; that means trouble whatever the load.
-const CALM: f64 = 1.25;
+const CALM: f64 = 1.35;
 const QUEUES: f64 = 1.6;
 const TROUBLE: f64 = 1.8;
 /// Trouble at the usual load (+10 %) within this time of calm is sudden: a load that fills the replicas takes longer.
@@ -19,6 +19,24 @@ const USUAL_MEMORY: f64 = 60.0;
 /// Failed share that is trouble, and that is still calm.
 const FAILING: f64 = 0.2;
 const CALM_ERROR: f64 = 0.05;
+/// A load is proven after so many seconds of calm at it (within 30 % below); what comes after that is judged by it.
+const PROOF: f64 = 8.0;
+const MOST_PROOF: f64 = 3_600.0;
+/// The knee counts when queues have grown for this long, s: before, answers lag behind a step. It is forgotten after half
+/// an hour without queues, since replicas change.
+const RIPE: f64 = 5.0;
+const KNEE_MEMORY: Nanos = Nanos::from_secs(1_800);
+
+/// The load at which queues grew.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Knee {
+    /// Most answers a second and replica while they did.
+    each: f64,
+    /// Seconds of queues seen.
+    seen: f64,
+    at: Nanos,
+}
+
 /// All nodes as one.
 pub(super) struct Sum {
     /// Connections a second: offered, answered; and the growth of the offered ones.
@@ -77,22 +95,66 @@ pub(super) fn learn(state: &mut HintState, sum: &Sum, replicas: f64, dt: f64, no
     } else if in_trouble(sum) && state.calm_at.is_some_and(|at| now.since(at) < SUDDEN) {
         state.sudden |= each <= USUAL * state.usual;
     }
-    if state.familiar <= 0.0 {
-        state.familiar = each;
-    } else if each > state.familiar {
-        if calm {
-            state.familiar += (each - state.familiar) * (dt / FAMILIAR_UP).min(1.0);
-        }
-    } else {
+    if calm {
+        prove(state, each, dt);
+    }
+    if each < state.familiar {
         state.familiar -= (state.familiar - each) * (dt / FAMILIAR_DOWN).min(1.0);
     }
-    let answered = sum.answered / replicas;
-    if sum.inflation > QUEUES && sum.error < FAILING && each >= 0.9 * state.familiar {
-        let knee = state.knee.unwrap_or(answered);
-        state.knee = Some(knee + (answered - knee) * (dt / 5.0).min(1.0));
-    } else if calm && state.knee.is_some_and(|knee| each > knee) {
+    bend(state, sum, replicas, calm, dt, now);
+}
+
+/// Calm at a load makes it familiar: at once while nothing is proven, slowly afterwards, so that a ramp shows.
+fn prove(state: &mut HintState, each: f64, dt: f64) {
+    if state.proof < PROOF && each > USUAL * state.familiar {
+        state.familiar = each;
+        state.proof = 0.0;
+    } else if each > state.familiar {
+        state.familiar += (each - state.familiar) * (dt / FAMILIAR_UP).min(1.0);
+    }
+    if each >= 0.7 * state.familiar {
+        state.proof = (state.proof + dt).min(MOST_PROOF);
+    }
+}
+
+/// Follows the knee.
+fn bend(state: &mut HintState, sum: &Sum, replicas: f64, calm: bool, dt: f64, now: Nanos) {
+    let (each, answered) = (sum.offered / replicas, sum.answered / replicas);
+    if queues(sum) && each >= 0.9 * state.familiar {
+        let knee = state.knee.unwrap_or(Knee {
+            each: 0.0,
+            seen: 0.0,
+            at: now,
+        });
+        state.knee = Some(Knee {
+            each: knee.each.max(answered),
+            seen: knee.seen + dt,
+            at: now,
+        });
+        return;
+    }
+    let outgrown = state
+        .knee
+        .is_some_and(|knee| calm && each > knee.each || now.since(knee.at) > KNEE_MEMORY);
+    let unripe = state.knee.is_some_and(|knee| knee.seen < RIPE) && !queues(sum);
+    if outgrown || unripe {
         state.knee = None;
     }
+}
+
+/// Queues grow.
+pub(super) fn queues(sum: &Sum) -> bool {
+    sum.inflation > QUEUES && sum.error < FAILING
+}
+
+/// Load of a replica at which its queue grew, once that is sure.
+pub(super) fn knee(state: &HintState) -> Option<f64> {
+    state.knee.filter(|knee| knee.seen >= RIPE).map(|knee| knee.each)
+}
+
+/// What a replica carries is proven.
+pub(super) fn proven(state: &HintState) -> bool {
+    state.proof >= PROOF
 }
 
 pub(super) fn in_trouble(sum: &Sum) -> bool {

@@ -147,3 +147,37 @@ fn a_wish_inside_the_tolerance_of_the_hpa_is_raised_until_it_acts() {
     assert_eq!(beyond_tolerance(6, 5, &HintConfig::default()), 6);
     assert_eq!(beyond_tolerance(4, 5, &HintConfig::default()), 4);
 }
+
+#[test]
+fn the_first_traffic_of_an_idle_service_asks_for_nothing() {
+    for start in [0, 1, 3, 30] {
+        let mut state = HintState::default();
+        stay(&mut state, node(0), 5, 0, 60);
+        stay(&mut state, node(start), 5, 60, 5);
+        for second in 65..185 {
+            let rate = (start + 20 * (second - 64)).min(300);
+            let wish = stay(&mut state, node(rate), 5, second, 1);
+            assert_eq!(wish.replicas, 5, "{start}/s, {second} s: {}", wish.reason);
+        }
+    }
+}
+
+#[test]
+fn load_that_comes_back_after_a_pause_asks_for_nothing() {
+    let mut state = HintState::default();
+    for round in 0..6 {
+        stay(&mut state, node(0), 5, 60 * round, 20);
+        assert_eq!(
+            stay(&mut state, node(200), 5, 60 * round + 20, 40).replicas,
+            5,
+            "round {round}"
+        );
+    }
+}
+
+#[test]
+fn without_queues_a_jump_asks_for_half_again_as_many_at_most() {
+    let mut state = HintState::default();
+    stay(&mut state, node(30), 5, 0, 120);
+    assert_eq!(stay(&mut state, node(300), 5, 120, 5).replicas, 8);
+}
