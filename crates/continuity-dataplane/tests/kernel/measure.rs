@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     time::Duration,
 };
 
@@ -11,7 +11,7 @@ use continuity_dataplane::{AgeReader, Dataplane as _, Desired, Mode, wire::Scale
 use socket2::{Domain, Socket, Type};
 
 use crate::{
-    ground::{Ground, connect, counters, eventually, id, listen, serve, set, vip},
+    ground::{Ground, VIP4, VIP6, connect, counters, eventually, id, listen, serve, set, vip},
     server::{Manner, Server, ask},
 };
 
@@ -357,4 +357,73 @@ fn an_idle_connection_that_the_backend_ends_is_not_a_failure() {
         (0, 1)
     );
     assert_eq!(seen.server.unwrap().reset_before_data, 0);
+}
+
+#[test]
+fn turnaround_is_measured_over_ipv6_and_over_mapped_sockets() {
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    let six = Server::on(
+        TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).unwrap(),
+        Manner::Answer(Duration::ZERO),
+    );
+    let four = Server::start(1, Manner::Answer(Duration::ZERO));
+    let vip6 = SocketAddr::from((VIP6, 80));
+    let mapped = SocketAddr::from((VIP4.to_ipv6_mapped(), 80));
+    serve(
+        &mut plane,
+        vec![
+            set("six", &[vip6], &[six.address]),
+            set("four", &[vip(80)], &[four.address]),
+        ],
+    );
+    for (name, to, address) in [("six", vip6, six.address), ("four", mapped, four.address)] {
+        let mut client = connect(to).expect("connect");
+        for _ in 0..3 {
+            ask(&mut client).expect("an answer");
+        }
+        let seen = counters(&mut plane, &id(name), address);
+        assert_eq!(
+            (seen.client.answered, seen.server.unwrap().answered),
+            (3, 3),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn bulk_transfer_counts_every_byte_once_and_is_one_request() {
+    const LENGTH: usize = 5_000_000;
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    let listener = listen(1);
+    let address = listener.local_addr().unwrap();
+    serve(&mut plane, vec![set(NAME, &[vip(80)], &[address])]);
+    let reader = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut vec![0; LENGTH]).unwrap();
+        stream.write_all(b"done").unwrap();
+        // Waits for the client's end.
+        let _ = stream.read(&mut [0]);
+    });
+    let mut client = connect(vip(80)).expect("connect");
+    client.write_all(&vec![7; LENGTH]).unwrap();
+    client.read_exact(&mut [0; 4]).unwrap();
+    drop(client);
+    reader.join().unwrap();
+    eventually("both sides are closed", || {
+        let seen = counters(&mut plane, &id(NAME), address);
+        (seen.client.open, seen.server.unwrap().open) == (0, 0)
+    });
+    let seen = counters(&mut plane, &id(NAME), address);
+    let length = u64::try_from(LENGTH).unwrap();
+    assert_eq!(
+        (seen.client.bytes_out, seen.client.bytes_in, seen.client.answered),
+        (length, 4, 1)
+    );
+    let served = seen.server.unwrap();
+    assert_eq!(
+        (served.bytes_in, served.bytes_out, served.answered),
+        (length, 4, 1)
+    );
 }
