@@ -10,8 +10,8 @@ use std::{
 use continuity_dataplane::{BackendIndex, Completeness, Dataplane as _, Desired, Field};
 
 use crate::{
-    ground::{Ground, VIP4, VIP6, connect, counters, eventually, id, listen, serve, set, vip},
-    server::{Manner, Server},
+    ground::{Ground, VIP4, VIP6, connect, counters, equal, eventually, id, listen, serve, set, vip},
+    server::{Manner, Server, ask},
 };
 
 #[test]
@@ -148,4 +148,44 @@ fn a_removed_backend_gets_no_connect_even_before_the_next_publish() {
         plane.read(&id("remove")).unwrap().decisions.passed_miss > 0,
         "its slots pass through to the VIP"
     );
+}
+
+#[test]
+fn an_index_that_changed_hands_neither_gets_the_former_sets_connects_nor_its_counts() {
+    let mut ground = Ground::new();
+    ground.options.capacities.backends = 1;
+    let mut plane = ground.open();
+    let (first, second) = (
+        Server::start(1, Manner::Answer(Duration::ZERO)),
+        Server::start(2, Manner::Answer(Duration::ZERO)),
+    );
+    serve(&mut plane, vec![set("a", &[vip(80)], &[first.address])]);
+    let mut old = connect(vip(80)).expect("connect");
+    ask(&mut old).expect("an answer");
+    // The only index leaves set a, which is not published again, rests, and is given to set b.
+    let handed = Desired {
+        sets: vec![set("a", &[vip(80)], &[]), set("b", &[vip(81)], &[second.address])],
+    };
+    let report = plane.reconcile(&handed, Completeness::Complete).unwrap();
+    assert_eq!(report.rejected.len(), 1, "the index rests: {report:?}");
+    std::thread::sleep(Duration::from_millis(10_100));
+    let report = plane.reconcile(&handed, Completeness::Complete).unwrap();
+    assert_eq!(report.rejected, []);
+    equal(&mut plane, &id("b"));
+    plane.heartbeat();
+
+    TcpStream::connect_timeout(&vip(80), Duration::from_millis(50)).expect_err("set a has no backend");
+    assert_eq!(plane.read(&id("a")).unwrap().decisions.passed_miss, 1);
+    ask(&mut old).expect("the old connection lives on");
+    drop(old);
+    connect(vip(81)).expect("set b is served");
+    eventually("set b's connection is closed", || {
+        counters(&mut plane, &id("b"), second.address).client.closed == 1
+    });
+    let seen = counters(&mut plane, &id("b"), second.address);
+    assert_eq!(
+        (seen.client.attempts, seen.client.answered, seen.client.open),
+        (1, 0, 0)
+    );
+    assert!(plane.read_node().unwrap().outlived > 0);
 }
