@@ -251,6 +251,7 @@ impl fmt::Display for Evidence {
 }
 
 impl fmt::Display for Reason {
+    #[allow(clippy::too_many_lines, reason = "a table: one sentence for each reason")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Isolated { evidence, .. } => write!(f, "{evidence}"),

@@ -251,6 +251,25 @@ impl Scenario {
             0.0,
             (self.window.to_millis - 1) as f64,
         )?;
+        self.check_parts()?;
+        self.service.check()?;
+        range(
+            "faults (number of)",
+            self.faults.len() as f64,
+            0.0,
+            MOST_FAULTS as f64,
+        )?;
+        self.gossip.check(self.duration_millis)?;
+        if let Some(rollout) = &self.rollout {
+            rollout.check(self.duration_millis)?;
+        }
+        self.faults
+            .iter()
+            .try_for_each(|fault| fault.check(self.duration_millis))
+    }
+
+    /// Ranges of nodes, backends, load, clients, network and agents.
+    fn check_parts(&self) -> Result<(), ScenarioError> {
         range("nodes", f64::from(self.nodes), 1.0, f64::from(MOST_NODES))?;
         range(
             "backends.count",
@@ -288,20 +307,7 @@ impl Scenario {
             0.0,
             500.0,
         )?;
-        self.service.check()?;
-        range(
-            "faults (number of)",
-            self.faults.len() as f64,
-            0.0,
-            MOST_FAULTS as f64,
-        )?;
-        self.gossip.check(self.duration_millis)?;
-        if let Some(rollout) = &self.rollout {
-            rollout.check(self.duration_millis)?;
-        }
-        self.faults
-            .iter()
-            .try_for_each(|fault| fault.check(self.duration_millis))
+        Ok(())
     }
 }
 

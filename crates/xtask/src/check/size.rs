@@ -2,8 +2,10 @@
 //!
 //! Long files hide second ideas. The limits are those of CONTRIBUTING.md: a non-test file has at most
 //! [`MAX_FILE_LINES`] lines, a function at most [`MAX_FUNCTION_LINES`]. Test code is exempt: a test reads
-//! top to bottom. What this leaves out: generated YAML and documents.
+//! top to bottom. So is a function that says by `#[allow(clippy::too_many_lines, reason = …)]` that it is a table.
+//! What this leaves out: generated YAML and documents.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use syn::spanned::Spanned;
@@ -22,7 +24,9 @@ const MAX_MEDIAN_LINES: usize = 150;
 pub(super) fn findings(files: &[(String, String)]) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     let mut lengths: Vec<usize> = Vec::new();
-    for (path, text) in files.iter().filter(|(path, _)| !is_test_path(path)) {
+    let test_modules = test_modules(files);
+    let product = |path: &String| !is_test_path(path) && !test_modules.contains(path);
+    for (path, text) in files.iter().filter(|(path, _)| product(path)) {
         let code = without_test_tail(text);
         lengths.push(code);
         if code > MAX_FILE_LINES {
@@ -58,6 +62,30 @@ fn is_test_path(path: &str) -> bool {
         || path
             .split('/')
             .any(|part| matches!(part, "tests" | "benches" | "examples"))
+}
+
+/// Files that their parent declares as `#[cfg(test)] mod name;`.
+fn test_modules(files: &[(String, String)]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".rs")) {
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let declared = lines
+            .windows(2)
+            .filter(|pair| pair.first() == Some(&"#[cfg(test)]"));
+        let names = declared.filter_map(|pair| pair.get(1)?.strip_suffix(';')?.split("mod ").nth(1));
+        let stem = Path::new(path)
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .unwrap_or_default();
+        let parent = Path::new(path).parent().unwrap_or(Path::new(""));
+        let folder = if matches!(stem, "lib" | "main") {
+            parent.to_owned()
+        } else {
+            parent.join(stem)
+        };
+        found.extend(names.map(|name| folder.join(format!("{name}.rs")).display().to_string()));
+    }
+    found
 }
 
 /// Lines before the first `#[cfg(test)]` module, which by convention ends the file.
@@ -104,12 +132,16 @@ impl<'ast> Visit<'ast> for Functions<'_> {
     }
 
     fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
-        self.measure(&item.sig.ident, item.sig.span(), item.block.span());
+        if !item.attrs.iter().any(is_table) {
+            self.measure(&item.sig.ident, item.sig.span(), item.block.span());
+        }
         visit::visit_item_fn(self, item);
     }
 
     fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
-        self.measure(&item.sig.ident, item.sig.span(), item.block.span());
+        if !item.attrs.iter().any(is_table) {
+            self.measure(&item.sig.ident, item.sig.span(), item.block.span());
+        }
         visit::visit_impl_item_fn(self, item);
     }
 }
@@ -119,6 +151,12 @@ fn is_cfg_test(attribute: &syn::Attribute) -> bool {
         && attribute
             .parse_args::<syn::Ident>()
             .is_ok_and(|argument| argument == "test")
+}
+
+/// True for an `allow` or `expect` of clippy's own lint on long functions.
+fn is_table(attribute: &syn::Attribute) -> bool {
+    (attribute.path().is_ident("allow") || attribute.path().is_ident("expect"))
+        && matches!(&attribute.meta, syn::Meta::List(list) if list.tokens.to_string().contains("too_many_lines"))
 }
 
 #[cfg(test)]
@@ -140,6 +178,23 @@ mod tests {
     fn test_files_and_test_tails_are_exempt() {
         let tail = format!("//\n#[cfg(test)]\nmod tests {{}}\n{}", "//\n".repeat(700));
         assert!(findings(&[file("x/tests/a.rs", 900), ("b.rs".into(), tail)]).is_empty());
+    }
+
+    #[test]
+    fn a_file_that_is_declared_for_tests_is_exempt() {
+        let parent = (
+            "a/src/lib.rs".to_owned(),
+            "#[cfg(test)]\nmod sample;\n".to_owned(),
+        );
+        assert!(findings(&[parent, file("a/src/sample.rs", 700), file("b.rs", 1)]).is_empty());
+    }
+
+    #[test]
+    fn a_function_that_says_it_is_a_table_is_exempt() {
+        let body = "let _ = 1;\n".repeat(70);
+        let text =
+            format!("#[allow(clippy::too_many_lines, reason = \"a table\")]\nfn long() {{\n{body}}}\n");
+        assert!(long_functions("a.rs", &text).is_empty());
     }
 
     #[test]
