@@ -233,7 +233,7 @@ pub const FAULTS: &[Fault] = &[
         goals: &[
             Goal::Detected { seconds: 2.0 },
             Goal::ShareLate { percent: 0.2 },
-            Goal::P99Late { ratio: 1.3 },
+            Goal::P99LateBeside { ratio: 1.3 },
             Goal::NoneFailed,
         ],
     },

@@ -85,6 +85,8 @@ pub(super) struct Row {
     pub(super) during: Summary,
     /// New connections from 5 s after its beginning to its end.
     pub(super) late: Summary,
+    /// Of `late`, what other backends than the sick ones answered: what the machine gave a healthy backend meanwhile.
+    pub(super) well_late: Summary,
     /// New connections from its beginning to the end of the trial.
     pub(super) whole: Summary,
     /// Kept connections during the fault.
@@ -118,6 +120,12 @@ pub(super) fn row(log: &Log, side: &Side, times: &Times) -> Row {
             times.late_ns(),
             times.late_end_ns.unwrap_or(times.end_ns),
         ),
+        well_late: {
+            let to = times.late_end_ns.unwrap_or(times.end_ns);
+            let mut late = log.window(side.stream, times.late_ns(), to);
+            late.retain(|a| a.backend.is_some_and(|backend| !side.sick.contains(&backend)));
+            Summary::of(&late)
+        },
         whole: of(side.stream, times.begin_ns, times.stop_ns),
         kept: of(side.kept, times.begin_ns, times.end_ns),
         sick: known.then(|| sick(&shares, times, fair)),
@@ -317,6 +325,7 @@ mod tests {
             (800, 2000, 1500)
         );
         assert!((row.late.p99_ms - 30.0).abs() < 1e-9);
+        assert_eq!(row.well_late.attempts, 1500);
         let sick = row.sick.unwrap();
         assert!((sick.during - 0.01).abs() < 1e-9 && sick.late.abs() < 1e-9);
         assert!(sick.detected_s.unwrap() <= 1.0 && sick.returned_s.unwrap() < 0.1);
