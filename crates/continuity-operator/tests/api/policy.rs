@@ -124,8 +124,9 @@ async fn renamed_ports_and_deleted_services_leave_nothing_behind_and_a_calm_pict
     };
     eventually("the old set gone, the new one there", PATIENCE, look).await;
 
-    // Nothing changes, so nothing may be written, sweeps of every 5 s included.
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    // Figures may wait for their tokens, 22.5 s after three writes; then nothing changes, and nothing may be written,
+    // looks at everything every 5 s included.
+    tokio::time::sleep(Duration::from_secs(25)).await;
     let versions = async || {
         let sets = sets(&plane).list(&Default::default()).await.unwrap();
         let plans = plans(&plane).list(&Default::default()).await.unwrap();
