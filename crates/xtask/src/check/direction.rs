@@ -68,11 +68,6 @@ const RULES: &[Rule] = &[
         never: &["aya"],
     },
     Rule {
-        name: "continuity-testkit",
-        ours: &["continuity-api", "continuity-field", "continuity-wire"],
-        never: &[],
-    },
-    Rule {
         name: "continuity-traffic",
         ours: &[],
         never: &["kube", "aya"],
