@@ -14,6 +14,7 @@ use continuity_field::{BackendSample, Locality};
 use crate::desire::Desired;
 use crate::lane::{Lane, LaneKey};
 use crate::snapshot::{Tally, Worst};
+use crate::track::sibling::confer;
 use crate::track::{Instant, Track};
 
 /// What the law learnt is kept this often; in between a crash loses at most that much. One page a set.
@@ -170,7 +171,18 @@ impl<D: Dataplane> NodeLoop<D> {
         for track in self.tracks.values_mut() {
             round(track, &mut self.plane, &mut self.samples, now, &mut self.tally);
         }
+        self.confer(now);
         self.keep(now);
+    }
+
+    /// The lanes of both families of a set stand side by side and hear one another.
+    fn confer(&mut self, now: Instant) {
+        let mut tracks = self.tracks.values_mut().peekable();
+        while let Some(first) = tracks.next() {
+            if let Some(second) = tracks.next_if(|second| second.is_sibling(first)) {
+                confer(first, second, now);
+            }
+        }
     }
 
     /// Worst failsafe state that connects have seen.

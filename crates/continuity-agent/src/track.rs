@@ -5,6 +5,7 @@
 
 mod notes;
 mod resume;
+pub(crate) mod sibling;
 mod view;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use crate::meter::Meter;
 use crate::project::{Armed, differs, project};
 use crate::rate::{Answers, Flow};
 use crate::select::Grade;
-use notes::Notes;
+use notes::{Hearsay, Notes};
 use resume::Resume;
 
 /// Time on both clocks at one moment: the kernel's, which decides, and the wall's, which people read.
@@ -61,6 +62,8 @@ pub struct Track {
     meters: BTreeMap<BackendId, Meter>,
     indices: Vec<Option<BackendIndex>>,
     verdicts: Vec<Verdict>,
+    heard: Vec<Verdict>,
+    part: u64,
     published: Option<Field>,
     armed: Armed,
     epoch: u64,
@@ -94,6 +97,8 @@ impl Track {
             meters: BTreeMap::new(),
             indices: Vec::new(),
             verdicts: Vec::new(),
+            heard: Vec::new(),
+            part: 1_000,
             published: None,
             armed: None,
             epoch: 0,
@@ -195,10 +200,10 @@ impl Track {
         let interval = self.last_read.map_or(0, |last| now.kernel.saturating_sub(last));
         self.last_read = Some(now.kernel);
         self.observe(&counters, samples, interval, now);
-        let verdicts = [self.verdicts.as_slice(), self.resume.verdicts()].concat();
+        let verdicts = [self.verdicts.as_slice(), self.resume.verdicts(), &self.heard].concat();
         let advice = Advice {
             active_nodes: self.lane.advice.active_nodes,
-            offered_milli_per_second: self.lane.advice.offered_milli_per_second,
+            offered_milli_per_second: self.fleet_milli(),
             verdicts: &verdicts,
         };
         let input = Samples {
@@ -208,7 +213,11 @@ impl Track {
             regression: Regression::default(),
         };
         let outcome = step(&mut self.state, &input, &self.lane.law, Nanos(now.kernel));
-        self.notes.take(outcome, &self.lane, &self.resume, now);
+        let hearsay = Hearsay {
+            resume: &self.resume,
+            heard: &self.heard,
+        };
+        self.notes.take(outcome, &self.lane, &hearsay, now);
         self.project(plane)
     }
 

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use continuity_dataplane::{MemoryDataplane, Mode, SetId};
@@ -325,4 +326,88 @@ fn a_backend_that_left_while_the_agent_was_away_is_out_at_once() {
         .adopt(desired(Mode::Enforce, vec![endpoint(1, 2), endpoint(2, 2)]), WALL)
         .expect("adopted");
     assert!(!holders(&again).contains(&"10.244.3.2:8080".to_owned()));
+}
+
+/// A dual-stack loop: three pods, each with an address of both families.
+fn dual() -> NodeLoop<MemoryDataplane> {
+    let addresses = ["10.96.0.7", "fd00:10:96::7"].map(|text| text.parse().expect("an address"));
+    let service = crate::cluster::service::ServiceRecord {
+        addresses: Box::new(addresses),
+        ..crate::fixture::service()
+    };
+    let mut endpoints = three();
+    for host in 1..=3_u16 {
+        let address = std::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, host).into();
+        let pod = endpoint(u8::try_from(host).expect("a host"), 2).pod;
+        endpoints.push(crate::cluster::endpoint::EndpointRecord {
+            address,
+            pod,
+            ..endpoint(1, 1)
+        });
+    }
+    let plan = crate::fixture::plan(Mode::Enforce);
+    let inventory = crate::fixture::inventory(plan, service, endpoints);
+    let mut node = node_loop();
+    node.adopt(
+        Arc::new(crate::desire::desire(&inventory, crate::fixture::HERE)),
+        WALL,
+    )
+    .expect("adopted");
+    node
+}
+
+/// Ten ticks of a busy IPv4 and a nearly idle IPv6 lane; the second pod takes `sick` µs on both.
+fn serve_both(node: &mut NodeLoop<MemoryDataplane>, rounds: u32, sick: u64) {
+    let six = LaneKey {
+        family: crate::lane::Family::V6,
+        ..lane_key()
+    };
+    for round in 0..rounds {
+        for host in 1..=3_u8 {
+            let time = if host == 2 { sick } else { 20_000 };
+            let v6 = SocketAddr::new(
+                std::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, u16::from(host)).into(),
+                8080,
+            );
+            let rare = u32::from(round % 40 == u32::from(host));
+            for (id, backend, count) in [(lane_key().id(), address(host, 2), 10), (six.id(), v6, rare)] {
+                node.plane_mut()
+                    .count_client(&id, backend, |traffic, _| {
+                        traffic.attempts += u64::from(count);
+                        traffic.established += u64::from(count);
+                        traffic.answered += u64::from(count);
+                        traffic.turnaround[continuity_field::histogram::bucket(time)] += count;
+                    })
+                    .expect("counted");
+            }
+        }
+        node.plane_mut().advance(TICK);
+        node.tick(WALL);
+    }
+}
+
+#[test]
+fn the_quiet_family_hears_from_the_busy_one_who_is_late_and_who_is_well_again() {
+    let mut node = dual();
+    serve_both(&mut node, 300, 20_000);
+    let states = |node: &NodeLoop<MemoryDataplane>| -> Vec<continuity_field::BackendState> {
+        node.tracks()
+            .map(|track| track.shot().backends[1].state)
+            .collect()
+    };
+    serve_both(&mut node, 20, 520_000);
+    assert_eq!(states(&node), [continuity_field::BackendState::Isolated; 2]);
+    let quiet = node.tracks().nth(1).expect("the IPv6 lane").shot();
+    assert!(quiet.backends[1].hearsay, "no witness for other nodes");
+    assert!(
+        quiet.backends[1].reason.contains("other address"),
+        "{}",
+        quiet.backends[1].reason
+    );
+    serve_both(&mut node, 100, 20_000);
+    assert!(
+        !states(&node).contains(&continuity_field::BackendState::Isolated),
+        "{:?}",
+        states(&node)
+    );
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use continuity_field::{BackendId, BackendState, Evidence, Outcome, Reason, Regime};
+use continuity_field::{BackendId, BackendState, BackendView, Evidence, Outcome, Reason, Regime, Verdict};
 
 use super::Instant;
 use super::resume::Resume;
@@ -20,6 +20,9 @@ pub(super) const NO_BACKEND_IN_THE_MAPS: &str =
 /// Why a backend is isolated that an earlier agent had isolated.
 const INHERITED: &str = "was isolated before the agent restarted; the next test decides";
 
+/// Why a backend is isolated that is late over the pod's other address.
+const SIBLING: &str = "was found sick over the pod's other address";
+
 /// Longest sentence in a report, the bound of the API field.
 const SENTENCE: usize = 256;
 
@@ -29,6 +32,27 @@ pub(super) struct Note {
     pub(super) state: BackendState,
     pub(super) since_millis: i64,
     pub(super) reason: String,
+    /// Since when this lane by itself finds the process late or silent, on the kernel's clock.
+    pub(super) late_since: Option<u64>,
+}
+
+/// On whose word a backend may be isolated, other than that of other nodes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hearsay<'a> {
+    pub(super) resume: &'a Resume,
+    pub(super) heard: &'a [Verdict],
+}
+
+impl Hearsay<'_> {
+    /// Why a backend is isolated, in words.
+    fn why(self, id: BackendId, evidence: &Evidence) -> String {
+        let sibling = || self.heard.iter().any(|verdict| verdict.backend == id);
+        match evidence {
+            Evidence::Shared { .. } if self.resume.inherited(id) => INHERITED.to_owned(),
+            Evidence::Shared { .. } if sibling() => SIBLING.to_owned(),
+            _ => evidence.to_string(),
+        }
+    }
 }
 
 /// The notes of a lane.
@@ -44,7 +68,7 @@ pub(super) struct Notes {
 
 impl Notes {
     /// Takes note of an outcome.
-    pub(super) fn take(&mut self, outcome: &Outcome, lane: &Lane, resume: &Resume, now: Instant) {
+    pub(super) fn take(&mut self, outcome: &Outcome, lane: &Lane, hearsay: &Hearsay<'_>, now: Instant) {
         if self.regime_since_millis == 0 {
             self.regime_since_millis = now.wall_millis;
         }
@@ -55,21 +79,18 @@ impl Notes {
                 state: view.state,
                 since_millis: now.wall_millis,
                 reason: String::new(),
+                late_since: None,
             };
             let note = self.backends.entry(view.id).or_insert(fresh);
             if standing(note.state) != standing(view.state) {
                 note.since_millis = now.wall_millis;
                 note.reason.clear();
+                note.late_since = is_late(view).then_some(now.kernel);
                 self.transitions += 1;
             }
             note.state = view.state;
             if let Some(isolation) = &view.isolation {
-                let hearsay = matches!(isolation.evidence, Evidence::Shared { .. });
-                let why = if hearsay && resume.inherited(view.id) {
-                    INHERITED.to_owned()
-                } else {
-                    isolation.evidence.to_string()
-                };
+                let why = hearsay.why(view.id, &isolation.evidence);
                 self.reason = cut(format!("{} {why}", name(backend)));
                 note.reason = cut(why);
             }
@@ -120,6 +141,16 @@ const fn standing(state: BackendState) -> u8 {
         BackendState::Isolated => 2,
         BackendState::Out => 3,
     }
+}
+
+/// Isolated here on evidence that is the process's and not the address's.
+fn is_late(view: &BackendView) -> bool {
+    view.isolation.is_some_and(|isolation| {
+        matches!(
+            isolation.evidence,
+            Evidence::Latency { .. } | Evidence::Silence { .. }
+        )
+    })
 }
 
 /// A backend as people know it.
