@@ -26,12 +26,13 @@ const PENALTY_STANDS: u32 = 768;
 const LUCK: f64 = 1e-9;
 
 /// Failures of one step. Connects refused or timed out weigh double, since a healthy backend never refuses; a client that
-/// gave up weighs nothing by itself, since that was its own decision, but is a failure among others. `keep` is what the
-/// step leaves of the counts of the last 10 s.
-pub(crate) fn fail(track: &mut Track, sample: &BackendSample, keep: f64, now: Nanos) {
+/// gave up weighs nothing by itself, since that was its own decision, but is a failure among others. While the whole
+/// set is `drowning` it is no failure of one backend at all: overload would else isolate whoever it reaches first. `keep`
+/// is what the step leaves of the counts of the last 10 s.
+pub(crate) fn fail(track: &mut Track, sample: &BackendSample, keep: f64, drowning: bool, now: Nanos) {
     let hard = count(sample.refused) + count(sample.timed_out);
     let reset = count(sample.reset_before_data);
-    let soft = reset + count(sample.abandoned);
+    let soft = reset + if drowning { 0.0 } else { count(sample.abandoned) };
     let good = count(sample.answered);
     track.failed = track.failed * keep + hard + soft;
     track.ended = track.ended * keep + hard + soft + good;

@@ -261,7 +261,10 @@ pub fn hint(
     } else {
         f64::from(ready)
     };
-    learn(state, &sum, replicas, dt, now);
+    // Reports that still count other replicas than there are would make each look busier, or idler, than it is.
+    if (sum.in_service - f64::from(ready)).abs() < 0.5 {
+        learn(state, &sum, replicas, dt, now);
+    }
     if now.since(first) < YOUNG || state.familiar <= 0.0 {
         return finish(state.value.max(ready), HintReason::NotLearned, config, state);
     }

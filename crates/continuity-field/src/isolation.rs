@@ -10,7 +10,7 @@ use crate::{Advice, Evidence, Isolation, IsolationConfig, Nanos, Reason, SetConf
 
 /// One relapse is forgiven after this long without another.
 const FORGIVE: Nanos = Nanos::from_secs(60);
-/// Isolations by latency younger than this are taken back when most turn out to look alike.
+/// Isolations younger than this are taken back when most turn out to look alike.
 const SHARED_MEMORY: Nanos = Nanos::from_secs(10);
 /// A clean answer lies less than this many octaves above the peers' median: 3 ×, or 2σ of one answer where answers vary
 /// more, but never as far as 6 ×.
@@ -150,7 +150,7 @@ fn is_fresh(track: &Track, now: Nanos) -> bool {
         .is_some_and(|isolation| now.since(isolation.since) < SHARED_MEMORY)
 }
 
-/// Most look sick at once: it is not them. Who was isolated for being late a moment ago comes back.
+/// Most look sick at once: it is not them. Who was isolated a moment ago comes back.
 fn shared(tracks: &mut [Track], suspects: usize, of: usize, reasons: &mut Vec<Reason>, now: Nanos) {
     let said = tracks.iter().any(|track| track.said_kept);
     if !said {
@@ -164,9 +164,10 @@ fn shared(tracks: &mut [Track], suspects: usize, of: usize, reasons: &mut Vec<Re
         track.said_kept = track.evidence.is_some();
         if let Phase::Isolated(isolation) = track.phase
             && now.since(isolation.since) < SHARED_MEMORY
-            && matches!(isolation.evidence, Evidence::Latency { .. })
+            && !matches!(isolation.evidence, Evidence::Shared { .. })
         {
             track.phase = Phase::Normal;
+            track.verdict_given = now;
             track.look.clear();
         }
     }

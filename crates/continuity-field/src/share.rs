@@ -9,6 +9,8 @@ use crate::{BackendSample, Nanos, Reason, SetConfig};
 
 /// Least share of a backend in full use, as part of fair.
 const FLOOR: f64 = 0.2;
+/// What slow start may put on the others, as part of fair.
+const MOST_BURDEN: f64 = 1.25;
 /// Share at which a new backend starts, as part of full.
 const START: f64 = 0.1;
 
@@ -92,8 +94,11 @@ pub(crate) fn target(
     now: Nanos,
 ) {
     shares.clear();
+    let least = spared(tracks);
     for (track, sample) in tracks.iter_mut().zip(samples) {
+        let starting = matches!(track.phase, Phase::Starting { .. });
         let part = phase(track, config, reasons, now);
+        let part = if starting { part.max(least) } else { part };
         let weight = if track.in_use() {
             let lean = if track.lean == 0.0 {
                 1.0
@@ -114,6 +119,21 @@ pub(crate) fn target(
         shares,
         f64::from(config.max_share_permille.clamp(1, 1_000)) / 1_000.0,
     );
+}
+
+/// Least part of its full share that a starting backend gets, so that the settled ones carry at most 1.25 × their fair
+/// part: in a rolling update most are new at once, and slow start would drown the few that are not. With `a` settled and
+/// `b` starting, `a / (a + b·p) ≤ 1.25 · a / (a + b)` gives p.
+fn spared(tracks: &[Track]) -> f64 {
+    let used = || tracks.iter().filter(|track| track.in_use());
+    let starting = used()
+        .filter(|track| matches!(track.phase, Phase::Starting { .. }))
+        .count() as f64;
+    let all = used().count() as f64;
+    if starting < 1.0 {
+        return 0.0;
+    }
+    ((all / MOST_BURDEN - (all - starting)) / starting).clamp(0.0, 1.0)
 }
 
 /// Capacity beside an ordinary replica, 1/16 ..= 16.

@@ -99,6 +99,13 @@ pub(crate) fn slew(
             .unwrap_or(1)
             .max(1),
     );
+    // Who is in use and has no slot at all gets its first one now, whatever the pace.
+    let hungry = tracks
+        .iter()
+        .zip(&scratch.target)
+        .filter(|(track, goal)| **goal > 0 && track.slots == 0)
+        .count();
+    let first = u32::from(hungry > 0);
     let mut moved = 0;
     for (index, track) in tracks.iter_mut().enumerate() {
         let goal = scratch.target.get(index).copied().unwrap_or(0);
@@ -114,6 +121,7 @@ pub(crate) fn slew(
         } else {
             // Who returns or joins is paced by its own target: the others make room as fast as it grows.
             pace.max(gains.min(surplus).min(u32::from(look_closed) * 4))
+                .max(first)
         };
         let give = surplus.min(most);
         let owner = u16::try_from(index).unwrap_or(OFF);

@@ -14,6 +14,9 @@ use crate::{drip, histogram, isolation, pressure, share, slot, view, word};
 /// A gap after which counters say nothing about the present: hits and runs start anew.
 const GAP: Nanos = Nanos::from_secs(5);
 
+/// Octaves above calm at which the set as a whole is late: 4 ×.
+const DROWNING: f64 = 2.0;
+
 /// One step of the law. `now` is the kernel's monotonic clock; the outcome lives in the state until the next step.
 ///
 /// Refused input (a clock that went back, a backend twice, too many backends) sets [`Outcome::problem`] and leaves the
@@ -115,12 +118,16 @@ fn observe(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, dt: 
     let keep = libm::exp(-dt / 10.0);
     state.slope.observe(&samples.regression, dt);
     let slope = state.slope.factor();
+    let drowning = match (pressure::median(&state.levels), state.baseline.calm) {
+        (Some(median), Some(calm)) => median > calm + DROWNING,
+        _ => false,
+    };
     let mut answered = 0.0;
     for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
         let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
         let yardstick = rule.with(peers);
         look::observe(track, sample, &yardstick, now);
-        evidence::fail(track, sample, keep, now);
+        evidence::fail(track, sample, keep, drowning, now);
         track.trust.observe(sample, slope, dt, now);
         if let (Some(peers), true) = (peers, sample.report.is_some()) {
             track

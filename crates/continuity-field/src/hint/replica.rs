@@ -120,7 +120,8 @@ fn prove(state: &mut HintState, each: f64, dt: f64) {
 /// Follows the knee.
 fn bend(state: &mut HintState, sum: &Sum, replicas: f64, calm: bool, dt: f64, now: Nanos) {
     let (each, answered) = (sum.offered / replicas, sum.answered / replicas);
-    if queues(sum) && each >= 0.9 * state.familiar {
+    let all_carry = sum.in_service - sum.carrying < 0.5;
+    if all_carry && queues(sum) && each >= 0.9 * state.familiar {
         let knee = state.knee.unwrap_or(Knee {
             each: 0.0,
             seen: 0.0,

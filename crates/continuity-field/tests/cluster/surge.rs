@@ -1,6 +1,6 @@
 //! Surges: the hint against a modelled HPA (sync every 15 s, pods ready after 5 s) and reports that are up to 3 s late.
 
-use continuity_field::{HintConfig, HintState, Nanos, hint};
+use continuity_field::{HintConfig, HintState, Nanos, Reason, Regime, hint};
 
 use crate::plant::{Plant, SECOND, figures};
 
@@ -130,5 +130,29 @@ fn a_steady_load_keeps_its_replicas() {
         let run = scale(|_| load, 240, &brief());
         let values: Vec<u32> = run.course.iter().map(|(_, hint, _)| *hint).collect();
         assert!(values.iter().all(|value| *value == 5), "{load}: {values:?}");
+    }
+}
+
+#[test]
+fn overload_isolates_nobody() {
+    for seed in 1..=3 {
+        let mut plant = Plant::new(3, 5, seed);
+        plant.run_until(20 * SECOND);
+        plant.rate = 2_200.0;
+        plant.run_until(50 * SECOND);
+        for agent in &plant.nodes {
+            let isolated = agent
+                .log
+                .iter()
+                .filter(|(_, reason)| matches!(reason, Reason::Isolated { .. }));
+            assert_eq!(isolated.collect::<Vec<_>>(), Vec::<&(u64, Reason)>::new());
+            assert!(agent.log.iter().any(|(_, reason)| matches!(
+                reason,
+                Reason::RegimeChanged {
+                    to: Regime::Crisis,
+                    ..
+                }
+            )));
+        }
     }
 }
