@@ -17,24 +17,27 @@ pub struct Notice {
     pub warning: bool,
     /// One word for machines.
     pub reason: &'static str,
+    /// What was done to what: Events that share reason and action within 6 min are one Event to the API, which keeps the
+    /// first note; so the action names what must not be merged.
+    pub action: String,
     /// One sentence with figures.
     pub note: String,
 }
 
 impl Notice {
-    const fn normal(reason: &'static str, note: String) -> Self {
+    fn normal(reason: &'static str, subject: &str, note: String) -> Self {
         Self {
             warning: false,
             reason,
+            action: action(reason, subject),
             note,
         }
     }
 
-    const fn warning(reason: &'static str, note: String) -> Self {
+    fn warning(reason: &'static str, subject: &str, note: String) -> Self {
         Self {
             warning: true,
-            reason,
-            note,
+            ..Self::normal(reason, subject, note)
         }
     }
 
@@ -47,6 +50,17 @@ impl Notice {
             EventType::Normal
         }
     }
+}
+
+/// Longest action the events API takes.
+const ACTION_MAX: usize = 128;
+
+fn action(reason: &str, subject: &str) -> String {
+    format!("{reason} {subject}")
+        .trim_end()
+        .chars()
+        .take(ACTION_MAX)
+        .collect()
 }
 
 /// What happened to a set.
@@ -62,7 +76,7 @@ pub fn of_set(before: &EquivalenceSetStatus, after: &EquivalenceSetStatus) -> Ve
             "none of {} backends serves; connects get ECONNREFUSED",
             after.backends.total
         );
-        notices.push(Notice::warning(events::BACKENDS_GONE, note));
+        notices.push(Notice::warning(events::BACKENDS_GONE, "", note));
     }
     notices
 }
@@ -73,10 +87,11 @@ fn regime(before: &EquivalenceSetStatus, after: &EquivalenceSetStatus) -> Option
     } else {
         format!(": {}", after.reason)
     };
-    let note = format!("{:?} → {:?}{why}", before.regime, after.regime);
+    let change = format!("{:?} → {:?}", before.regime, after.regime);
+    let note = format!("{change}{why}");
     match after.regime.cmp(&before.regime) {
-        std::cmp::Ordering::Greater => Some(Notice::warning(events::REGIME_WORSENED, note)),
-        std::cmp::Ordering::Less => Some(Notice::normal(events::REGIME_IMPROVED, note)),
+        std::cmp::Ordering::Greater => Some(Notice::warning(events::REGIME_WORSENED, &change, note)),
+        std::cmp::Ordering::Less => Some(Notice::normal(events::REGIME_IMPROVED, &change, note)),
         std::cmp::Ordering::Equal => None,
     }
 }
@@ -94,7 +109,11 @@ fn isolations(before: &EquivalenceSetStatus, after: &EquivalenceSetStatus) -> Ve
             "{} backends were taken out of rotation; see status.isolated",
             fresh.len()
         );
-        return vec![Notice::warning(events::BACKEND_ISOLATED, note)];
+        return vec![Notice::warning(
+            events::BACKEND_ISOLATED,
+            &fresh.len().to_string(),
+            note,
+        )];
     }
     let told = |backend: &&IsolatedBackend| {
         let agreeing = format!(
@@ -103,6 +122,7 @@ fn isolations(before: &EquivalenceSetStatus, after: &EquivalenceSetStatus) -> Ve
         );
         Notice::warning(
             events::BACKEND_ISOLATED,
+            &backend.address,
             format!("{}: {}; {agreeing}", named(backend), backend.reason),
         )
     };
@@ -117,11 +137,16 @@ fn returns(before: &EquivalenceSetStatus, after: &EquivalenceSetStatus) -> Vec<N
     }
     if back.len() > NAMED_MAX {
         let note = format!("{} backends are back in rotation", back.len());
-        return vec![Notice::normal(events::BACKEND_RETURNED, note)];
+        return vec![Notice::normal(
+            events::BACKEND_RETURNED,
+            &back.len().to_string(),
+            note,
+        )];
     }
     let told = |backend: &&IsolatedBackend| {
         Notice::normal(
             events::BACKEND_RETURNED,
+            &backend.address,
             format!("{} is back in rotation, or gone", named(backend)),
         )
     };
@@ -138,12 +163,10 @@ fn named(backend: &IsolatedBackend) -> String {
 
 fn hint(before: Option<&HintStatus>, after: Option<&HintStatus>) -> Option<Notice> {
     let (before, after) = (before?, after?);
-    let note = format!(
-        "{} → {} replicas wanted: {}",
-        before.desired_replicas, after.desired_replicas, after.message
-    );
+    let change = format!("{} → {}", before.desired_replicas, after.desired_replicas);
+    let note = format!("{change} replicas wanted: {}", after.message);
     (before.desired_replicas != after.desired_replicas)
-        .then(|| Notice::normal(events::SCALE_HINT_CHANGED, note))
+        .then(|| Notice::normal(events::SCALE_HINT_CHANGED, &change, note))
 }
 
 /// What happened to a policy.
@@ -165,15 +188,20 @@ pub fn of_policy(before: &ContinuityPolicyStatus, after: &ContinuityPolicyStatus
     let mut notices = Vec::new();
     if let Some(accepted) = changed(conditions::ACCEPTED) {
         notices.push(if accepted.status == conditions::TRUE {
-            Notice::normal(events::POLICY_ACCEPTED, accepted.message)
+            Notice::normal(events::POLICY_ACCEPTED, &accepted.reason, accepted.message)
         } else {
-            Notice::warning(events::POLICY_REFUSED, accepted.message)
+            Notice::warning(events::POLICY_REFUSED, &accepted.reason, accepted.message)
         });
     }
     if let Some(programmed) =
         changed(conditions::PROGRAMMED).filter(|condition| condition.status == conditions::TRUE)
     {
-        notices.push(Notice::normal(events::POLICY_PROGRAMMED, programmed.message));
+        let generation = programmed.observed_generation.unwrap_or_default().to_string();
+        notices.push(Notice::normal(
+            events::POLICY_PROGRAMMED,
+            &generation,
+            programmed.message,
+        ));
     }
     notices
 }

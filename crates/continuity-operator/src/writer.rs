@@ -138,7 +138,7 @@ impl Writer {
                 type_: notice.kind(),
                 reason: notice.reason.to_owned(),
                 note: Some(notice.note.chars().take(1_000).collect()),
-                action: notice.reason.to_owned(),
+                action: notice.action.clone(),
                 secondary: None,
             };
             match tokio::time::timeout(DEADLINE, self.recorder.publish(&event, &object)).await {

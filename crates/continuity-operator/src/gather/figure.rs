@@ -7,6 +7,9 @@ use continuity_api::set::{ReachStatus, TrafficStatus};
 
 /// Pressure moves in the status by this much at least, in hundredths.
 const PRESSURE_STEP: i128 = 5;
+/// Accepted connections per 1000 seconds below which reach means nothing: probes of the kubelet reach the pods directly, one
+/// every few seconds a pod, and would look like traffic past us.
+const REACH_FROM: i128 = 5_000;
 /// Reach moves in the status by this much at least, in permille.
 const REACH_STEP: i128 = 20;
 
@@ -119,7 +122,7 @@ pub(super) fn reach(facts: &Facts<'_>) -> ReachStatus {
         .iter()
         .map(|(_, report)| i128::from(report.accepted_milli_per_second.max(0)))
         .sum();
-    if accepted == 0 {
+    if accepted < REACH_FROM {
         return facts.previous.reach.clone();
     }
     // Steered ones that failed were never accepted, so the quotient can pass 1.

@@ -6,7 +6,7 @@ use continuity_api::Time;
 use continuity_api::node::{BackendReport, BackendState};
 use continuity_api::policy::Mode;
 use continuity_api::set::{ISOLATED_MAX, IsolatedBackend};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What was gathered.
 pub(super) struct Isolated {
@@ -53,10 +53,20 @@ pub(super) fn gather(facts: &Facts<'_>, now: Moment) -> Isolated {
             }
         }
     }
-    let counting = tallies
+    // A dual-stack pod has two addresses and is one backend.
+    let counting: BTreeSet<&str> = tallies
         .values()
         .filter(|tally| tally.weight > 0 && tally.weight * COUNTS_FROM >= total)
-        .count();
+        .filter_map(|tally| tally.first)
+        .map(|(backend, _)| {
+            if backend.pod.is_empty() {
+                &*backend.address
+            } else {
+                &*backend.pod
+            }
+        })
+        .collect();
+    let counting = counting.len();
     let truncated = tallies.len() > ISOLATED_MAX;
     let mut order: Vec<_> = tallies.into_iter().collect();
     order.sort_by_key(|(address, tally)| (std::cmp::Reverse(tally.nodes), *address));

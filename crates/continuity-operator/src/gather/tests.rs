@@ -122,6 +122,16 @@ fn a_node_that_only_observes_isolates_nobody() {
 }
 
 #[test]
+fn a_dual_stack_pod_that_is_isolated_by_both_addresses_is_one_backend() {
+    let both = SetReport {
+        backends: vec![isolated("10.0.0.1:80"), isolated("[fd00::1]:80")],
+        ..report(50)
+    };
+    let status = over(&[("a", &both)]);
+    assert_eq!((status.backends.isolated, status.isolated.len()), (1, 2));
+}
+
+#[test]
 fn lists_stay_bounded_and_say_that_more_exist() {
     let backends = (0..40)
         .map(|index| isolated(&format!("10.0.0.{index}:80")))
@@ -204,6 +214,20 @@ fn reach_is_not_invented_where_no_backend_s_node_reports() {
         ..report(49)
     };
     assert_eq!(over(&[("a", &blind)]).reach.permille, None);
+}
+
+#[test]
+fn probes_of_an_idle_set_do_not_sink_its_reach() {
+    let busy = report(100);
+    let before = over(&[("a", &busy)]);
+    let idle = SetReport {
+        offered_milli_per_second: 0,
+        steered_milli_per_second: 0,
+        accepted_milli_per_second: 1_500,
+        ..report(0)
+    };
+    let reports = [("a", &idle)];
+    assert_eq!(status(&facts(&reports, &before), at(200)).reach, before.reach);
 }
 
 #[test]

@@ -11,6 +11,11 @@ pub fn not_yet_enforced(spec: &ContinuityPolicySpec) -> Vec<String> {
     let asked = [
         ("spec.callers", !spec.callers.is_empty()),
         ("spec.defaultPriority", spec.default_priority != Priority::Normal),
+        (
+            "spec.objectives.errorBudgetPerMillion",
+            spec.objectives
+                .is_some_and(|promised| promised.error_budget_per_million.is_some()),
+        ),
         ("spec.balancing.regretOverlay", spec.balancing.regret_overlay),
         ("spec.admission.mode", spec.admission.mode != AdmissionMode::Off),
         (

@@ -72,3 +72,11 @@ fn moving_figures_are_no_transition() {
     later.pressure = "1.20".into();
     assert!(!is_transition(&hinted(5), &later));
 }
+
+#[test]
+fn events_about_different_things_are_never_merged() {
+    let told = of_set(&isolating(0), &isolating(3));
+    let actions: std::collections::BTreeSet<&String> = told.iter().map(|notice| &notice.action).collect();
+    assert_eq!(actions.len(), 3);
+    assert!(actions.iter().all(|action| action.len() <= 128));
+}

@@ -5,6 +5,13 @@
 //! control plane on free ports of the loopback and in a directory of its own, and leaves nothing behind. Nodes are played
 //! by the tests, which write ContinuityNode reports as agents do; the rest is real.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that can not go on says so by a panic"
+)]
+
 mod external;
 mod leader;
 mod outage;
