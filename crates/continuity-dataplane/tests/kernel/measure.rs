@@ -8,7 +8,7 @@ use std::{
 
 use continuity_dataplane::{AgeReader, Dataplane as _, Desired, Mode, wire::Scale};
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::{
     ground::{Ground, VIP4, VIP6, connect, counters, eventually, id, listen, serve, set, vip},
@@ -426,4 +426,26 @@ fn bulk_transfer_counts_every_byte_once_and_is_one_request() {
         (served.bytes_in, served.bytes_out, served.answered),
         (length, 4, 1)
     );
+}
+
+#[test]
+fn a_client_that_ends_without_a_request_is_not_failed_by_a_backend_that_resets_then() {
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    let listener = listen(1);
+    let address = listener.local_addr().unwrap();
+    serve(&mut plane, vec![set(NAME, &[vip(80)], &[address])]);
+    let client = connect(vip(80)).expect("connect");
+    let (mut accepted, _) = listener.accept().unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(accepted.read(&mut [0]).expect("the client's end"), 0);
+    SockRef::from(&accepted).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(accepted);
+    (&client).read(&mut [0]).expect_err("reset");
+    drop(client);
+    eventually("it is closed", || {
+        counters(&mut plane, &id(NAME), address).client.closed == 1
+    });
+    let seen = counters(&mut plane, &id(NAME), address).client;
+    assert_eq!((seen.reset_before_data, seen.closed_by_peer), (0, 0));
 }
