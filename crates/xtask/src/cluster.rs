@@ -56,6 +56,11 @@ impl Cluster {
         Ok(Self {})
     }
 
+    /// Builds the parts that `up` starts; nothing to do where they are built.
+    pub fn build(progress: &Progress) -> Result<(), Error> {
+        parts::build(progress)
+    }
+
     /// Takes the cluster down with everything it made; nothing to do is no error.
     pub fn down(progress: &Progress) -> Result<(), Error> {
         lifecycle::claim()?;

@@ -68,6 +68,11 @@ pub fn run_faults(
     Ok(checks)
 }
 
+/// The names of all faults.
+pub fn names() -> Vec<&'static str> {
+    fault::FAULTS.iter().map(|fault| fault.name).collect()
+}
+
 /// The faults of these names; all of them if there is no name.
 pub(super) fn chosen(names: &[&str]) -> Result<Vec<&'static Fault>, Error> {
     if names.is_empty() {

@@ -120,7 +120,8 @@ pub const FAULTS: &[Fault] = &[
             Goal::P99Late { ratio: 1.3 },
             Goal::NoneFailed,
             Goal::Returned { seconds: 30.0 },
-            Goal::BesideShareLate { percent: 0.2 },
+            // At 60/s over IPv6 the few connections that test the backend weigh more than at 500/s.
+            Goal::BesideShareLate { percent: 1.0 },
             Goal::ServerSaw { percent: 0.2 },
             Goal::MapsSay { percent: 2.0 },
         ],

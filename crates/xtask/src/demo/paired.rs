@@ -21,6 +21,8 @@ pub(super) struct Ratio {
     pub(super) mean: f64,
     /// Upper 95 % bound, one-sided.
     pub(super) upper: f64,
+    /// Lower 95 % bound, one-sided.
+    pub(super) lower: f64,
     /// Blocks.
     pub(super) blocks: usize,
 }
@@ -47,11 +49,12 @@ impl Ratio {
             })
             .collect();
         redrawn.sort_by(f64::total_cmp);
-        let at = redrawn.len() * 95 / 100;
-        let upper = redrawn.get(at).copied()?.exp();
+        let bound = |percent: usize| redrawn.get(redrawn.len() * percent / 100).map(|log| log.exp());
+        let (upper, lower) = (bound(95)?, bound(5)?);
         Some(Self {
             mean: mean(logs.iter().sum()).exp(),
             upper,
+            lower,
             blocks: logs.len(),
         })
     }

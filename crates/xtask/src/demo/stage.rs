@@ -74,7 +74,7 @@ pub(super) fn play(names: &[&str], images: &[Image], keep: bool, progress: &Prog
     let before = Residue::now()?;
     stage.install(&cluster)?;
     let brought = Residue::now()?.since(&before);
-    let measured = stage.measure(&cluster, images, names);
+    let measured = stage.measure(&cluster, images, names, names.is_empty());
     // What was measured is reported, also if a later step failed.
     stage.report.nodes = cluster
         .kubectl(["get", "continuitynodes", "-o", "wide"])
@@ -102,14 +102,7 @@ pub(super) fn play(names: &[&str], images: &[Image], keep: bool, progress: &Prog
 ///
 /// # Errors
 /// A step that could not be taken.
-pub fn test_on_cluster(filter: Option<&str>, progress: &Progress) -> Result<Vec<Check>, Error> {
-    // Without a filter everything runs, also what is no fault: nothing broken, Observe.
-    let all = fault::FAULTS.iter().map(|fault| fault.name);
-    let names: Vec<&str> =
-        filter.map_or_else(Vec::new, |part| all.filter(|name| name.contains(part)).collect());
-    if filter.is_some() && names.is_empty() {
-        return Ok(Vec::new());
-    }
+pub fn test_on_cluster(names: &[&str], whole: bool, progress: &Progress) -> Result<Vec<Check>, Error> {
     let undo = progress.clone();
     let _guard = interrupt::on_interrupt(move || {
         if let Err(error) = Cluster::down(&undo) {
@@ -129,7 +122,7 @@ pub fn test_on_cluster(filter: Option<&str>, progress: &Progress) -> Result<Vec<
     let before = Residue::now()?;
     let tested = stage.install(&cluster).and_then(|()| {
         let brought = Residue::now()?.since(&before);
-        stage.measure(&cluster, &images, &names)?;
+        stage.measure(&cluster, &images, names, whole)?;
         stage.remove(&cluster, &before, &brought)
     });
     stage.report.write(&paths::root().join("target/test-report"))?;
@@ -173,9 +166,17 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn measure(&mut self, cluster: &Cluster, images: &[Image], names: &[&str]) -> Result<(), Error> {
+    /// The faults of these names, all of them if there is none; the `whole` measurement begins with what is no fault:
+    /// kube-proxy alone, Observe, and Enforce with nothing broken.
+    fn measure(
+        &mut self,
+        cluster: &Cluster,
+        images: &[Image],
+        names: &[&str],
+        whole: bool,
+    ) -> Result<(), Error> {
         let mut engine = Engine::new(cluster, images, self.progress)?;
-        if names.is_empty() {
+        if whole {
             let step = self.progress.step("no policy: kube-proxy serves both");
             self.report
                 .calm
@@ -188,7 +189,7 @@ impl Stage<'_> {
             self.spent("no policy, then Observe");
         }
         enforce(cluster, self.progress)?;
-        if names.is_empty() {
+        if whole {
             let step = self.progress.step("nothing broken, Enforce: paired blocks");
             let calm = Calm::measure(cluster, "Enforce", BLOCKS_ENFORCED, 2, &step)?;
             step.done();

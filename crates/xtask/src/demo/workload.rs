@@ -30,8 +30,8 @@ pub(super) const KEPT_RATE: f64 = 24.0;
 const KEPT: u16 = 4;
 /// New connections a second of a stream beside.
 pub(super) const BESIDE_RATE: f64 = 60.0;
-/// From the order to the first request: all clients are told well before.
-const LEAD_NS: u64 = 500_000_000;
+/// From the order to the first request: telling three clients takes a few milliseconds.
+const LEAD_NS: u64 = 50_000_000;
 /// How long pods may take to become Ready.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -174,17 +174,24 @@ impl Load {
         for pod in pods(cluster, "client")? {
             clients.push(Client::dial(cluster, &pod.name, pod.address)?);
         }
-        let at_ns = clock::now_ns() + LEAD_NS;
-        let parts = super::latency::fraction(clients.len().max(1));
-        for (number, client) in (0_u64..).zip(&mut clients) {
-            let streams = wanted.iter().map(|w| stream(w, seed, number, parts)).collect();
-            client.start(streams, at_ns)?;
-        }
-        Ok(Self {
+        let mut load = Self {
             clients,
-            at_ns,
+            at_ns: 0,
             log: Log::default(),
-        })
+        };
+        load.switch(seed, wanted)?;
+        Ok(load)
+    }
+
+    /// Replaces what runs by these streams, without a pause.
+    pub(super) fn switch(&mut self, seed: u64, wanted: &[Wanted]) -> Result<(), Error> {
+        self.at_ns = clock::now_ns() + LEAD_NS;
+        let parts = super::latency::fraction(self.clients.len().max(1));
+        for (number, client) in (0_u64..).zip(&mut self.clients) {
+            let streams = wanted.iter().map(|w| stream(w, seed, number, parts)).collect();
+            client.start(streams, self.at_ns)?;
+        }
+        Ok(())
     }
 
     /// Fetches what has been recorded since the last time.
