@@ -305,13 +305,7 @@ fn decide(
     if sum.p99 > objective && each > 0.9 * state.familiar && proven(state) {
         stretched = stretched.min(0.8 * each);
     }
-    let fresh = state.moved.is_some_and(|at| now.since(at) < TREND_AGE);
-    let growth = if fresh {
-        sum.trend.max(0.0) * config.lead.as_secs_f64()
-    } else {
-        0.0
-    };
-    let forecast = (sure + growth).min(FORECAST * sum.offered);
+    let forecast = forecast(sum, sure, config, state, now);
     let headroom = 1.0 + f64::from(config.headroom_permille.min(10_000)) / 1e3;
     let away = (sum.in_service - replicas).max(0.0);
     let need = |load: f64, each: f64| load * headroom / each.max(1e-9) + away;
@@ -339,6 +333,17 @@ fn decide(
         return finish(state.value, load, config, state);
     }
     lower(ceil(down).max(up), load, config, state, now)
+}
+
+/// The load one lead time ahead, as far as the trend is young enough to be believed.
+fn forecast(sum: &Sum, sure: f64, config: &HintConfig, state: &HintState, now: Nanos) -> f64 {
+    let fresh = state.moved.is_some_and(|at| now.since(at) < TREND_AGE);
+    let growth = if fresh {
+        sum.trend.max(0.0) * config.lead.as_secs_f64()
+    } else {
+        0.0
+    };
+    (sure + growth).min(FORECAST * sum.offered)
 }
 
 /// A wish that the HPA would ignore as too close to the present count is raised until it acts.

@@ -144,7 +144,8 @@ fn render(trial: &Trial, panels: &[Panel]) -> String {
 }
 
 impl Panel<'_> {
-    fn draw(&self, out: &mut String, top: f64, x: &dyn Fn(f64) -> f64, (from, to): (f64, f64)) {
+    /// Lower and upper end of the value axis, with some room.
+    fn bounds(&self) -> (f64, f64) {
         let values = || {
             self.lines
                 .iter()
@@ -155,11 +156,15 @@ impl Panel<'_> {
             .fold(0.0, f64::max)
             .max(1.0);
         let lowest = values().filter(|value| *value > 0.0).fold(highest, f64::min);
-        let (low, high) = if self.log {
+        if self.log {
             (lowest * 0.8, highest * 1.25)
         } else {
             (0.0, highest * 1.12)
-        };
+        }
+    }
+
+    fn draw(&self, out: &mut String, top: f64, x: &dyn Fn(f64) -> f64, (from, to): (f64, f64)) {
+        let (low, high) = self.bounds();
         let scale = |value: f64| if self.log { value.max(low).ln() } else { value };
         let y = |value: f64| top + PANEL - (scale(value) - scale(low)) / (scale(high) - scale(low)) * PANEL;
         text(out, (LEFT, top - 8.0), 13, "start", self.title);

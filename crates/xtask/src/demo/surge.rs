@@ -107,17 +107,12 @@ pub(super) fn run(
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
 
-    let row = |id: u8| {
-        trial::row(
-            &load.log,
-            &Side {
-                stream: id,
-                kept: u8::MAX,
-                ..Side::default()
-            },
-            &times,
-        )
+    let side = |stream: u8| Side {
+        stream,
+        kept: u8::MAX,
+        ..Side::default()
     };
+    let row = |stream: u8| trial::row(&load.log, &side(stream), &times);
     let attempts = load.log.window(0, times.begin_ns, times.stop_ns);
     Ok(Trial {
         fault: fault.name.to_owned(),
