@@ -8,7 +8,8 @@
  * touched per packet; bytes (without retransmitted ones) are kept with the socket and added when the connection ends or 1 MiB has gathered.
  *
  * Left out: pipelined and streaming protocols blur the figure, it is a field signal; a request on the SYN
- * (TCP fast open) is not measured; IPv6 extension headers are not walked.
+ * (TCP fast open) is not measured; IPv6 extension headers are not walked; bytes in that arrive behind newer ones (they
+ * fill a hole that a loss left) look like retransmitted ones and are not counted.
  */
 #ifndef CONTINUITY_PACKET_H
 #define CONTINUITY_PACKET_H

@@ -19,7 +19,8 @@ use crate::progress::Progress;
 pub struct TestArgs {
     /// Run only the tests of the crates and the faults whose name contains this.
     pub filter: Option<String>,
-    /// Also the long and the noise-sensitive faults: rolling update, two ports, surges.
+    /// Also what takes long or needs a quiet machine: Observe, paired blocks with nothing broken, rolling update, two
+    /// ports, surges.
     #[arg(long)]
     pub all: bool,
     /// Run one tier alone.
@@ -138,7 +139,7 @@ fn faults(args: &TestArgs, progress: &Progress) -> Result<(), Error> {
     if chosen.is_empty() {
         return Ok(());
     }
-    let results = demo::engine::test_on_cluster(&chosen, part.is_empty(), progress)?;
+    let results = demo::engine::test_on_cluster(&chosen, args.all && part.is_empty(), progress)?;
     let failed = results.iter().filter(|check| !check.passed).count();
     for check in &results {
         println!(

@@ -101,6 +101,7 @@ impl Ground {
     }
 
     /// Moves the process out of the test's cgroup, where no program runs, or back into it.
+    #[allow(dead_code, reason = "the cost bench, which shares this file, uses it")]
     pub(crate) fn stand_outside(&self, outside: bool) {
         let cgroup = if outside { &self.home } else { &self.cgroup };
         fs::write(cgroup.join("cgroup.procs"), process::id().to_string()).expect("move between cgroups");

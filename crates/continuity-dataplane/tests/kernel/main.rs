@@ -10,7 +10,6 @@
 
 mod agree;
 mod contract;
-mod cost;
 mod failsafe;
 mod ground;
 mod life;

@@ -1,5 +1,17 @@
-//! What each program costs, as the kernel itself counts it. The figures depend on the machine and are printed; the
-//! assertion is a guard against a blunder, an order of magnitude above what they are.
+//! What each program costs, as the kernel itself counts it, and what a connect and a round trip cost with and without
+//! the programs, interleaved in one process. Needs root; prints figures and judges none.
+#![allow(
+    dead_code,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a bench ends by panic, and it uses a part of the kernel tests' ground"
+)]
+
+#[path = "../tests/kernel/ground.rs"]
+mod ground;
+#[path = "../tests/kernel/server.rs"]
+mod server;
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -18,10 +30,8 @@ use crate::{
 const CONNECTS: u32 = 2_000;
 const BLOCKS: usize = 20;
 const PER_BLOCK: usize = 100;
-const GUARD: Duration = Duration::from_micros(20);
 
-#[test]
-fn a_run_of_each_program_costs_less_than_the_guard() {
+fn programs() {
     let ground = Ground::new();
     let mut plane = ground.open();
     let servers: Vec<Server> = (1..=5)
@@ -50,7 +60,6 @@ fn a_run_of_each_program_costs_less_than_the_guard() {
             hook.name,
             (time / runs).as_nanos()
         );
-        assert!(time / runs < GUARD, "{}", hook.name);
     }
 }
 
@@ -93,8 +102,7 @@ fn quantile(times: &mut [u64], per_mille: usize) -> u64 {
     times[times.len() * per_mille / 1_000]
 }
 
-#[test]
-fn a_steered_connect_takes_little_longer_than_a_direct_one() {
+fn connects() {
     let ground = Ground::new();
     let mut plane = ground.open();
     let backends: Vec<TcpListener> = (1..=5).map(listen).collect();
@@ -116,11 +124,9 @@ fn a_steered_connect_takes_little_longer_than_a_direct_one() {
         quantile(&mut steered, 990),
         quantile(&mut plain, 990)
     );
-    assert!(here * 2 < there * 3, "{here} ns against {there} ns");
 }
 
-#[test]
-fn requests_on_an_open_connection_are_hardly_slower() {
+fn round_trips() {
     let ground = Ground::new();
     let mut plane = ground.open();
     let server = Server::start(1, Manner::Answer(Duration::ZERO));
@@ -145,5 +151,10 @@ fn requests_on_an_open_connection_are_hardly_slower() {
     ground.stand_outside(false);
     let [here, there] = times.each_mut().map(|times| quantile(times, 500));
     println!("round trip p50: {here} ns measured on both sides, {there} ns without any program");
-    assert!(here * 2 < there * 3, "{here} ns against {there} ns");
+}
+
+fn main() {
+    programs();
+    connects();
+    round_trips();
 }
