@@ -195,6 +195,9 @@ fn idle(idle: &Idle) -> SetReport {
     }
 }
 
+/// What is said about a backend that is new.
+const STARTING: &str = "is new: its share still grows";
+
 /// One backend; none for those out of service.
 fn backend(shot: &BackendShot, lane: &LaneShot) -> Option<BackendReport> {
     let known = lane.lane.backends.get(shot.index)?;
@@ -210,12 +213,20 @@ fn backend(shot: &BackendShot, lane: &LaneShot) -> Option<BackendReport> {
         node: known.node.as_deref().unwrap_or_default().to_owned(),
         share_ppm: i32::try_from(shot.share_ppm.min(1_000_000)).unwrap_or(0),
         state,
-        reason: shot.reason.clone(),
+        reason: why(shot),
         since: Some(shot.since.clone()),
         hearsay: shot.hearsay,
         median_micros: shot.latency_micros,
         keep_alive: i64::try_from(shot.open).unwrap_or(i64::MAX),
     })
+}
+
+/// Why a backend stands where it stands. A new one was never taken out: nobody blames it.
+fn why(shot: &BackendShot) -> String {
+    if shot.state == field::BackendState::Starting && shot.reason.is_empty() {
+        return STARTING.to_owned();
+    }
+    shot.reason.clone()
 }
 
 fn would_have(shot: &LaneShot, backends: &[BackendReport]) -> WouldHave {

@@ -253,3 +253,14 @@ fn another_schema_is_refused_and_not_just_detached() {
     assert_eq!(status.dataplane.state, DataplaneState::Refused);
     assert_eq!(status.conditions[0].reason, reasons::SCHEMA_MISMATCH);
 }
+
+#[test]
+fn a_new_backend_is_said_to_be_new_and_not_to_be_taken_out() {
+    let lane = lane(Mode::Enforce);
+    let mut shot = backends(&lane, None).remove(0);
+    shot.state = field::BackendState::Starting;
+    assert_eq!(super::why(&shot), super::STARTING);
+    shot.state = field::BackendState::Isolated;
+    shot.reason = "answers in 512 ms".to_owned();
+    assert_eq!(super::why(&shot), "answers in 512 ms");
+}
