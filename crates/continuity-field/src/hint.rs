@@ -316,12 +316,7 @@ fn decide(
     };
     let up = need(forecast, stretched).min(most);
     // Less is judged by the most that the load may be, and by what is proven without a stretch.
-    let proof = if proven(state) {
-        knee.map_or(state.familiar, |knee| knee.min(state.familiar))
-    } else {
-        0.0
-    };
-    let down = need((sum.offered + 2.0 * noise).max(forecast), proof);
+    let down = need((sum.offered + 2.0 * noise).max(forecast), proof(state, knee));
     let load = HintReason::Load {
         offered_milli_per_second: to_u64(1e3 * sum.offered),
         replica_milli_per_second: to_u64(1e3 * if stretched.is_finite() { stretched } else { each }),
@@ -333,6 +328,14 @@ fn decide(
         return finish(state.value, load, config, state);
     }
     lower(ceil(down).max(up), load, config, state, now)
+}
+
+/// Load of a replica that is proven to be carried calmly; 0 while nothing is.
+fn proof(state: &HintState, knee: Option<f64>) -> f64 {
+    if !proven(state) {
+        return 0.0;
+    }
+    knee.map_or(state.familiar, |knee| knee.min(state.familiar))
 }
 
 /// The load one lead time ahead, as far as the trend is young enough to be believed.
