@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::check::cargo;
 use crate::cluster::Cluster;
 use crate::process::Run;
 use crate::progress::Progress;
@@ -136,10 +137,9 @@ fn binaries(progress: &Progress) -> Result<(), Error> {
     let packages = RECIPES.iter().map(|recipe| recipe.name).chain(TOOLS);
     let log = work().join("cargo.log");
     make_dir(&work())?;
-    Run::new("cargo")
+    cargo()
         .args(["build", "--release", "--locked", "--target", TARGET])
         .args(packages.flat_map(|name| ["--package", name]))
-        .dir(paths::root())
         .env("RUSTFLAGS", STATIC)
         .run_shown(&step, log)?;
     step.done();
