@@ -10,6 +10,7 @@
 //! Left out on purpose: Kubernetes, the kernel's maps, names of backends (a backend is a [`BackendId`]; the caller knows
 //! its address), and time itself (`now` is an argument).
 
+pub mod admission;
 mod alarm;
 mod baseline;
 mod config;

@@ -5,6 +5,7 @@
 //!
 //! Invariant: the same scenario, seed and row give the same bytes on every machine.
 
+pub mod admission;
 pub mod choice;
 pub mod experiment;
 pub mod figure;

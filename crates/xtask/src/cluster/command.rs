@@ -1,6 +1,7 @@
 //! `cargo xtask cluster …`.
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -86,33 +87,32 @@ pub fn run(command: ClusterCommand) -> Result<ExitCode, Error> {
 fn status() -> Result<ExitCode, Error> {
     let up = Cluster::attach().is_ok();
     let mut whole = up;
-    println!("cluster     {}", if up { "up" } else { "not up" });
+    let mut text = format!("cluster     {}\n", if up { "up" } else { "not up" });
+    let mut report = |place: &str, part: &str, runs: bool| {
+        whole &= runs;
+        format!("{place:<11} {part:<19} {}\n", if runs { "runs" } else { "-" })
+    };
     for part in Part::ALL {
-        whole &= report("control", part.name(), part.runs()?);
+        text += &report("control", part.name(), part.runs()?);
     }
     for node in layout::nodes() {
         for part in ["init", "containerd", "kubelet", "kube-proxy"] {
-            whole &= report(
-                &node.name(),
-                part,
-                cgroup::populated(&node::part_cgroup(node, part))?,
-            );
+            let runs = cgroup::populated(&node::part_cgroup(node, part))?;
+            text += &report(&node.name(), part, runs);
         }
     }
-    println!("namespaces  {}", list(&network::remaining()));
-    let groups: Vec<String> = cgroup::remaining()?
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
-    println!("cgroups     {}", list(&groups));
+    let groups = cgroup::remaining()?;
+    let groups: Vec<String> = groups.iter().map(|path| path.display().to_string()).collect();
+    text += &format!("namespaces  {}\n", list(&network::remaining()));
+    text += &format!("cgroups     {}\n", list(&groups));
     if up {
-        println!(
-            "kubeconfig  {} (inside {CONTROL})",
-            layout::admin_kubeconfig().display()
-        );
-        control::kubectl()
-            .args(["get", "nodes", "-o", "wide"])
-            .interactive()?;
+        let kubeconfig = layout::admin_kubeconfig();
+        text += &format!("kubeconfig  {} (inside {CONTROL})\n", kubeconfig.display());
+    }
+    show(&text)?;
+    if up {
+        let nodes = ["get", "nodes", "-o", "wide"];
+        control::kubectl().args(nodes).interactive()?;
     }
     Ok(if whole {
         ExitCode::SUCCESS
@@ -121,9 +121,12 @@ fn status() -> Result<ExitCode, Error> {
     })
 }
 
-fn report(place: &str, part: &str, runs: bool) -> bool {
-    println!("{place:<11} {part:<19} {}", if runs { "runs" } else { "-" });
-    runs
+/// Writes to standard output; a reader that has seen enough (`| head`) is no error.
+fn show(text: &str) -> Result<(), Error> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(Error::file("write to", "/dev/stdout")),
+    }
 }
 
 fn list(names: &[String]) -> String {
