@@ -23,6 +23,10 @@ pub(crate) struct Alarm {
     false_alarms: u32,
 }
 
+crate::save::code::stored! {
+    Alarm { open, ignored_until, false_alarms }
+}
+
 impl Alarm {
     /// Single signs count now.
     pub(crate) fn armed(&self, now: Nanos) -> bool {

@@ -89,6 +89,10 @@ impl Default for Baseline {
     }
 }
 
+crate::save::code::stored! {
+    Baseline { mean, variance, looks, calm, tail, tail_n, tail_level, plateau }
+}
+
 impl Baseline {
     /// What an earlier life learned.
     pub(crate) fn learned(

@@ -119,6 +119,12 @@ impl Default for Demand {
     }
 }
 
+crate::save::code::stored! {
+    Rate { value, age }
+    Course { seconds, at, filled, gathered, elapsed }
+    Demand { offered, fast, course, answered, failed, in_flight, counts, n }
+}
+
 impl Demand {
     /// One step's counters.
     pub(crate) fn observe(&mut self, samples: &Samples<'_>, dt: f64) {

@@ -52,6 +52,13 @@ pub(crate) struct Look {
     pub peers_answered: f64,
 }
 
+crate::save::code::stored! {
+    Look {
+        n, sum, late, waiting, oldest, waiting_blatant, overdue, overdue_sum, hits, spell, at, blatant_n, blatant_sum,
+        long, good_at, stale, peers_answered
+    }
+}
+
 /// What a backend is compared with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Yardstick {

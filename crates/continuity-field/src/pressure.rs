@@ -46,6 +46,10 @@ impl Default for Pressure {
     }
 }
 
+crate::save::code::stored! {
+    Pressure { latency, errors, queue, momentum, scar, node, before, scarred }
+}
+
 /// Dead band: peers within ±15 % are alike.
 const DEAD_BAND: f64 = 0.15;
 /// Share of failed requests that doubles the pressure.

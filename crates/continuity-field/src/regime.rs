@@ -76,6 +76,10 @@ pub(crate) struct Machine {
     critical: u32,
 }
 
+crate::save::code::stored! {
+    Machine { regime, since, better_since, strained, critical }
+}
+
 impl Machine {
     /// One look; returns the change, if there is one.
     pub(crate) fn look(

@@ -4,6 +4,7 @@ use crate::alarm::Alarm;
 use crate::baseline::{Baseline, Fleet};
 use crate::demand::Demand;
 use crate::regime::Machine;
+use crate::save::Standing;
 use crate::slot::Scratch;
 use crate::spill::Spill;
 use crate::track::Track;
@@ -18,6 +19,8 @@ pub struct SetState {
     pub(crate) look_began: Nanos,
     pub(crate) looks: u64,
     pub(crate) tracks: Vec<Track>,
+    /// Where backends stood before a restart, until the first step.
+    pub(crate) remembered: Vec<Standing>,
     pub(crate) baseline: Baseline,
     pub(crate) fleet: Fleet,
     pub(crate) demand: Demand,
@@ -29,7 +32,7 @@ pub struct SetState {
     pub(crate) pressure: f64,
     pub(crate) outcome: Outcome,
     /// Owners of the slots by identity, for when indices move.
-    owners: Vec<Option<BackendId>>,
+    pub(crate) owners: Vec<Option<BackendId>>,
     // Working memory, kept so that a step allocates nothing.
     pub(crate) levels: Vec<f64>,
     pub(crate) shares: Vec<f64>,
@@ -47,6 +50,7 @@ impl Default for SetState {
             look_began: Nanos::ZERO,
             looks: 0,
             tracks: Vec::new(),
+            remembered: Vec::new(),
             baseline: Baseline::default(),
             fleet: Fleet::default(),
             demand: Demand::default(),
@@ -71,14 +75,6 @@ impl SetState {
     /// Most backends of one set: an index must fit a slot, and a Service beyond four thousand endpoints is split by its
     /// owners long before.
     pub const MOST_BACKENDS: usize = 4_096;
-
-    /// A fresh state that knows what is normal.
-    pub(crate) fn knowing(baseline: Baseline) -> Self {
-        Self {
-            baseline,
-            ..Self::default()
-        }
-    }
 
     /// The outcome of the last step.
     pub fn outcome(&self) -> &Outcome {

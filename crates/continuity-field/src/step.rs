@@ -9,7 +9,7 @@ use crate::look::{self, LOOK, Rule};
 use crate::regime::Signals;
 use crate::track::{self, Phase};
 use crate::{InputError, Nanos, Outcome, Reason, Samples, SetConfig, SetState};
-use crate::{drip, histogram, isolation, pressure, share, slot, view, word};
+use crate::{drip, histogram, isolation, pressure, save, share, slot, view, word};
 
 /// A gap after which counters say nothing about the present: hits and runs start anew.
 const GAP: Nanos = Nanos::from_secs(5);
@@ -74,6 +74,9 @@ fn enter(state: &mut SetState, samples: &Samples<'_>, now: Nanos) -> Result<bool
     )?;
     if change.moved {
         state.reindex();
+    }
+    if !state.remembered.is_empty() {
+        save::recall(&mut state.tracks, &mut state.remembered, now);
     }
     let gap = state.started && now.since(state.last) > GAP;
     state.last = now;

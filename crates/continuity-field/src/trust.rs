@@ -56,6 +56,12 @@ pub(crate) struct Trust {
     heard: bool,
 }
 
+crate::save::code::stored! {
+    Mean { value, updates }
+    Trust { fresh, coverage, received, renewed, answered, seconds, pairs, said, seen, unheard_until, slope, heard }
+    Slope { n, sx, sy, sxx, sxy }
+}
+
 impl Trust {
     /// One step's reports; the means move once a second. `slope` is the set's.
     pub(crate) fn observe(&mut self, sample: &BackendSample, slope: f64, dt: f64, now: Nanos) {

@@ -1,4 +1,4 @@
-//! What must hold after every step, whatever comes in: random members, random and absurd samples, odd clocks.
+//! Random members, samples and policies, and what must hold of every outcome.
 
 use continuity_field::histogram::{AGE_BUCKETS, BUCKETS};
 use continuity_field::{
@@ -8,9 +8,9 @@ use continuity_field::{
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
-struct Tick {
-    interval: u64,
-    backends: Vec<BackendSample>,
+pub(crate) struct Tick {
+    pub(crate) interval: u64,
+    pub(crate) backends: Vec<BackendSample>,
     verdicts: Vec<(u64, bool)>,
 }
 
@@ -57,7 +57,7 @@ fn members() -> impl Strategy<Value = Vec<BackendSample>> {
         .prop_shuffle()
 }
 
-fn ticks() -> impl Strategy<Value = Vec<Tick>> {
+pub(crate) fn ticks() -> impl Strategy<Value = Vec<Tick>> {
     let interval = prop_oneof![8 => Just(100_000_000_u64), 4 => Just(200_000_000), 1 => Just(0), 1 => Just(60_000_000_000)];
     let tick = (
         interval,
@@ -78,7 +78,7 @@ fn ticks() -> impl Strategy<Value = Vec<Tick>> {
     prop::collection::vec(spell, 1..12).prop_map(|spells| spells.concat())
 }
 
-fn config() -> impl Strategy<Value = SetConfig> {
+pub(crate) fn config() -> impl Strategy<Value = SetConfig> {
     let response = prop_oneof![
         Just(Response::Gentle),
         Just(Response::Balanced),
@@ -97,7 +97,7 @@ fn config() -> impl Strategy<Value = SetConfig> {
     })
 }
 
-fn check(outcome: &Outcome, samples: &[BackendSample], config: &SetConfig) {
+pub(crate) fn check(outcome: &Outcome, samples: &[BackendSample], config: &SetConfig) {
     assert_eq!(outcome.problem, None);
     assert_eq!(outcome.backends.len(), samples.len());
     let in_service = samples.iter().filter(|sample| sample.in_service).count();
@@ -156,152 +156,44 @@ fn check(outcome: &Outcome, samples: &[BackendSample], config: &SetConfig) {
     );
 }
 
-fn run(ticks: &[Tick], config: &SetConfig) -> Vec<Outcome> {
+/// One tick of the law at `now`.
+pub(crate) fn play<'s>(state: &'s mut SetState, tick: &Tick, config: &SetConfig, now: Nanos) -> &'s Outcome {
+    let verdicts: Vec<Verdict> = tick
+        .verdicts
+        .iter()
+        .map(|(id, isolate)| Verdict {
+            backend: BackendId(*id),
+            kind: if *isolate {
+                VerdictKind::Isolate
+            } else {
+                VerdictKind::Release
+            },
+            given: now,
+            expires: now + Nanos::from_secs(5),
+        })
+        .collect();
+    let samples = Samples {
+        interval: Nanos(tick.interval),
+        backends: &tick.backends,
+        advice: Advice {
+            active_nodes: 3,
+            offered_milli_per_second: 500_000,
+            verdicts: &verdicts,
+        },
+        regression: Default::default(),
+    };
+    step(state, &samples, config, now)
+}
+
+pub(crate) fn run(ticks: &[Tick], config: &SetConfig) -> Vec<Outcome> {
     let mut state = SetState::default();
     let mut now = Nanos::from_secs(1_000);
     let mut outcomes = Vec::new();
     for tick in ticks {
         now = now + Nanos(tick.interval);
-        let verdicts: Vec<Verdict> = tick
-            .verdicts
-            .iter()
-            .map(|(id, isolate)| Verdict {
-                backend: BackendId(*id),
-                kind: if *isolate {
-                    VerdictKind::Isolate
-                } else {
-                    VerdictKind::Release
-                },
-                given: now,
-                expires: now + Nanos::from_secs(5),
-            })
-            .collect();
-        let advice = Advice {
-            active_nodes: 3,
-            offered_milli_per_second: 500_000,
-            verdicts: &verdicts,
-        };
-        let samples = Samples {
-            interval: Nanos(tick.interval),
-            backends: &tick.backends,
-            advice,
-            regression: Default::default(),
-        };
-        let outcome = step(&mut state, &samples, config, now);
+        let outcome = play(&mut state, tick, config, now);
         check(outcome, &tick.backends, config);
         outcomes.push(outcome.clone());
     }
     outcomes
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn every_step_keeps_the_invariants(ticks in ticks(), config in config()) {
-        run(&ticks, &config);
-    }
-
-    #[test]
-    fn the_same_input_gives_the_same_outcome(ticks in ticks(), config in config()) {
-        prop_assert_eq!(run(&ticks, &config), run(&ticks, &config));
-    }
-
-    #[test]
-    fn saved_bytes_are_read_or_refused_and_never_misread(bytes in prop::collection::vec(any::<u8>(), 0..1_000)) {
-        if let Ok(state) = SetState::restore(&bytes) {
-            let mut again = Vec::new();
-            state.save(&mut again);
-            prop_assert_eq!(again, bytes);
-        }
-    }
-}
-
-#[test]
-fn a_clock_that_goes_back_keeps_the_field_and_says_so() {
-    let backends: Vec<BackendSample> = (0..4).map(|id| BackendSample::new(BackendId(id))).collect();
-    let samples = Samples {
-        interval: Nanos::from_millis(100),
-        backends: &backends,
-        advice: Advice::default(),
-        regression: Default::default(),
-    };
-    let mut state = SetState::default();
-    let slots = step(&mut state, &samples, &SetConfig::default(), Nanos::from_secs(10)).slots;
-    let outcome = step(&mut state, &samples, &SetConfig::default(), Nanos::from_secs(9));
-    assert_eq!(outcome.slots, slots);
-    assert_eq!(
-        outcome.problem.map(|problem| problem.to_string()).unwrap(),
-        "the clock went back by 1000 ms: the field stays as it was until time passes 10000000000 ns again"
-    );
-}
-
-#[test]
-fn a_backend_that_comes_twice_is_refused_and_the_field_stays() {
-    let mut backends: Vec<BackendSample> = (0..4).map(|id| BackendSample::new(BackendId(id))).collect();
-    let mut state = SetState::default();
-    let now = Nanos::from_secs(10);
-    let config = SetConfig::default();
-    let interval = Nanos::from_millis(100);
-    let samples = Samples {
-        interval,
-        backends: &backends,
-        advice: Advice::default(),
-        regression: Default::default(),
-    };
-    let slots = step(&mut state, &samples, &config, now).slots;
-    backends.push(BackendSample::new(BackendId(2)));
-    let samples = Samples {
-        interval,
-        backends: &backends,
-        advice: Advice::default(),
-        regression: Default::default(),
-    };
-    let outcome = step(&mut state, &samples, &config, now + interval);
-    assert_eq!(
-        outcome.problem,
-        Some(continuity_field::InputError::DuplicateBackend(BackendId(2)))
-    );
-    assert_eq!(outcome.slots, slots);
-}
-
-#[test]
-fn what_was_learned_survives_a_restart() {
-    let mut state = SetState::default();
-    let mut now = Nanos::from_secs(10);
-    for _ in 0..200 {
-        let mut backends: Vec<BackendSample> = (0..4).map(|id| BackendSample::new(BackendId(id))).collect();
-        for sample in &mut backends {
-            sample.attempts = 5;
-            sample.answered = 5;
-            sample.turnaround[continuity_field::histogram::bucket(20_000)] = 5;
-        }
-        now = now + Nanos::from_millis(200);
-        let samples = Samples {
-            interval: Nanos::from_millis(200),
-            backends: &backends,
-            advice: Advice::default(),
-            regression: Default::default(),
-        };
-        step(&mut state, &samples, &SetConfig::default(), now);
-    }
-    let calm = state.outcome().demand.calm_micros;
-    assert!((16_384..20_480).contains(&calm), "{calm}");
-    let mut bytes = Vec::new();
-    state.save(&mut bytes);
-    let mut restored = SetState::restore(&bytes).unwrap();
-    let backends: Vec<BackendSample> = (0..4).map(|id| BackendSample::new(BackendId(id))).collect();
-    let samples = Samples {
-        interval: Nanos::from_millis(200),
-        backends: &backends,
-        advice: Advice::default(),
-        regression: Default::default(),
-    };
-    step(
-        &mut restored,
-        &samples,
-        &SetConfig::default(),
-        Nanos::from_secs(1),
-    );
-    assert_eq!(restored.outcome().demand.calm_micros, calm);
 }
