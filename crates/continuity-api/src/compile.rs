@@ -65,6 +65,10 @@ const fn scale(profile: WorkloadProfile) -> (i64, i64) {
     }
 }
 
+/// Least share of connections that tests isolated backends, in parts per million: at 100 connections a second one test in
+/// 100 s.
+const DRIP_MIN: i32 = 100;
+
 /// Resolves every constant of a policy.
 #[must_use]
 pub fn compile(spec: &ContinuityPolicySpec) -> CompiledPolicy {
@@ -129,7 +133,8 @@ fn isolation(spec: &ContinuityPolicySpec, preset: &Preset) -> CompiledIsolation 
         forgive_millis: 60_000,
         release_ratio_milli: 3_000,
         return_start_permille: 20,
-        drip_per_million: named.drip_per_million.unwrap_or(500).clamp(0, 10_000),
+        // The floor is the law's own; resolved here, the plan and `explain` show what acts.
+        drip_per_million: named.drip_per_million.unwrap_or(500).clamp(DRIP_MIN, 10_000),
     }
 }
 

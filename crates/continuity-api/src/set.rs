@@ -106,6 +106,14 @@ use serde::{Deserialize, Serialize};
     crates(kube_core = "::kube_core")
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "!has(self.writerEpoch) || !has(oldSelf.writerEpoch) || self.writerEpoch >= oldSelf.writerEpoch",
+        "message": "writerEpoch is smaller than the stored one: the writer is no longer the leader and must stop",
+        "reason": "FieldValueForbidden",
+        "fieldPath": ".writerEpoch"
+    }
+]))]
 pub struct EquivalenceSetSpec {
     /// Service of the set.
     pub service: ServiceIdentity,
@@ -120,4 +128,9 @@ pub struct EquivalenceSetSpec {
     /// Observe or Enforce, from the policy (default Observe).
     #[serde(default)]
     pub mode: Mode,
+    /// Fencing epoch of the leader that wrote this: it never falls, so that a deposed leader's late write is refused. No
+    /// unit, counted from 1 (default: written before there was one).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub writer_epoch: Option<i64>,
 }

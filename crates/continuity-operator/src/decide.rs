@@ -12,7 +12,7 @@ use crate::hint;
 use crate::moment::Moment;
 use crate::plan::{self, Bound};
 use crate::world::{BackendFacts, Key, Reachability, ServiceFacts, World};
-use crate::{gather, policy, transition};
+use crate::{gather, policy, transition, verdict};
 use continuity_api::node::SetReport;
 use continuity_api::{EquivalencePlan, EquivalenceSet, EquivalenceSetStatus};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,12 +21,14 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 pub struct Memory {
     hints: BTreeMap<Key, hint::Memory>,
+    verdicts: BTreeMap<Key, verdict::Memory>,
 }
 
 impl Memory {
     /// Forgets sets that are gone.
     pub fn retain(&mut self, world: &World) {
         self.hints.retain(|key, _| world.sets.get(key).is_some());
+        self.verdicts.retain(|key, _| world.sets.get(key).is_some());
     }
 }
 
@@ -43,7 +45,7 @@ pub fn service(world: &World, key: &Key, memory: &mut Memory, now: Moment) -> Ve
         let Some(facts) = facts else { continue };
         let reports: Vec<(&str, &SetReport)> = world.fresh_reports(&bound.key, now).collect();
         intents.push(intent::set(world, bound, facts));
-        intents.push(plan_intent(world, bound, facts, &reports, now));
+        intents.push(plan_intent(world, bound, facts, &reports, memory, now));
         intents.extend(status_intent(world, key, bound, &reports, memory, now));
     }
     intents
@@ -106,14 +108,14 @@ fn leftovers(world: &World, service: &Key, wanted: &BTreeSet<&Key>) -> Vec<Inten
         .take_while(|(key, _)| inside(key))
         .filter(|(key, set)| set.spec.service.name == service.name && !wanted.contains(key))
         .filter(|(_, set)| set.metadata.deletion_timestamp.is_none())
-        .map(|(key, set)| Intent::delete(Slot::new(Aspect::Set, key.clone()), set.metadata.uid.clone()));
+        .map(|(key, set)| Intent::delete(Slot::new(Aspect::Set, key.clone()), &set.metadata));
     let plans = world
         .plans
         .range(from..)
         .take_while(|(key, _)| inside(key))
         .filter(|(key, plan)| plan.spec.service.name == service.name && !wanted.contains(key))
         .filter(|(_, plan)| plan.metadata.deletion_timestamp.is_none())
-        .map(|(key, plan)| Intent::delete(Slot::new(Aspect::Plan, key.clone()), plan.metadata.uid.clone()));
+        .map(|(key, plan)| Intent::delete(Slot::new(Aspect::Plan, key.clone()), &plan.metadata));
     sets.chain(plans).collect()
 }
 
@@ -122,13 +124,18 @@ fn plan_intent(
     bound: &Bound,
     service: &ServiceFacts,
     reports: &[(&str, &SetReport)],
+    memory: &mut Memory,
     now: Moment,
 ) -> Intent {
     let slot = Slot::new(Aspect::Plan, bound.key.clone());
     let stored: Option<&EquivalencePlan> = world.plans.get(&bound.key).map(AsRef::as_ref);
     let mut wanted = bound.plan.clone();
     let nodes = world.fresh_nodes(now).count();
-    wanted.advice = plan::advice(reports, nodes, stored.map(|plan| &plan.spec.advice), now);
+    let advised = stored.map(|plan| &plan.spec.advice);
+    let remembered = memory.verdicts.entry(bound.key.clone()).or_default();
+    let told = advised.map_or(&[][..], |advice| &advice.verdicts);
+    let verdicts = verdict::decide(remembered, reports, told, now);
+    wanted.advice = plan::advice(reports, nodes, advised, verdicts);
     if let Some(stored) = stored {
         wanted.writer_epoch = stored.spec.writer_epoch;
         if stored.spec == wanted && intent::owned(&stored.metadata, &service.uid) {
@@ -137,7 +144,7 @@ fn plan_intent(
     }
     let decided = stored.is_none_or(|stored| {
         stored.spec.digest != wanted.digest
-            || stored.spec.advice.verdicts.len() != wanted.advice.verdicts.len()
+            || !verdict::same(&stored.spec.advice.verdicts, &wanted.advice.verdicts)
     });
     Intent {
         write: Write::Plan {

@@ -4,6 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use thiserror::Error;
 
+/// What the CRDs say to a writer whose epoch has passed.
+const FENCED: &str = "the writer is no longer the leader";
+
 /// What failed.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -142,6 +145,8 @@ impl Error {
     #[must_use]
     pub fn category(&self) -> Category {
         match self {
+            // The CRDs' transition rule: a newer leader has written this object.
+            Self::Api(kube::Error::Api(status)) if status.message.contains(FENCED) => Category::NotLeading,
             Self::Api(kube::Error::Api(status)) => Category::of_code(status.code),
             Self::Api(kube::Error::SerdeError(_) | kube::Error::BuildRequest(_)) => Category::Internal,
             Self::Api(kube::Error::Auth(_)) => Category::Unauthorized,

@@ -94,6 +94,7 @@ pub fn status(facts: &Facts<'_>, now: Moment) -> EquivalenceSetStatus {
         reach: figure::reach(facts),
         scale_hint: facts.hint.clone(),
         would_have: (facts.mode == Mode::Observe).then(|| would_have::gather(facts)),
+        writer_epoch: facts.previous.writer_epoch,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who leads, decided from what one Lease says and when we saw it change.
 //!
 //! Expiry is judged by our own clock from the moment a change was seen, never by comparing clocks, so skew does no harm.
-//! The writer epoch is the Lease's `leaseTransitions`; it also passes the highest epoch found in any plan, so that it
+//! The writer epoch is the Lease's `leaseTransitions`; it also passes the highest epoch found in any object of ours, so that it
 //! never falls, not even when the Lease was deleted. A leader that could not renew stops writing before its Lease can run
 //! out elsewhere.
 

@@ -24,6 +24,7 @@ mod sample;
 pub mod serve;
 pub mod telemetry;
 pub mod transition;
+pub mod verdict;
 pub mod watch;
 pub mod world;
 pub mod writer;

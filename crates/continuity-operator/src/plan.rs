@@ -1,26 +1,16 @@
 //! The set and the plan that a bound port should have.
 //!
 //! The digest covers what a node must apply; advice moves without it. Advice is slow by construction: a figure stays
-//! until it is off by a quarter, a verdict until a third of its life is left, so that an undisturbed set is never written.
+//! until it is off by a quarter, so that an undisturbed set is never written.
 
 use crate::bind::Claim;
-use crate::moment::Moment;
 use crate::world::{Key, PortFacts, ServiceFacts};
-use continuity_api::node::{BackendState, SetReport};
-use continuity_api::plan::{Advice, SharedVerdict, VERDICTS_MAX, VerdictAction};
-use continuity_api::policy::Mode;
+use continuity_api::node::SetReport;
+use continuity_api::plan::{Advice, SharedVerdict};
 use continuity_api::target::{PolicyIdentity, ServiceIdentity};
-use continuity_api::{EquivalencePlanSpec, EquivalenceSetSpec, Time, compile, set_name};
-use k8s_openapi::jiff::SignedDuration;
+use continuity_api::{EquivalencePlanSpec, EquivalenceSetSpec, compile, set_name};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 
-/// Life of a shared verdict. A node that hears no more falls back on itself within a minute.
-const VERDICT_LIFE: SignedDuration = SignedDuration::from_secs(60);
-/// Rest of its life at which a verdict is renewed: 3 writes in 2 minutes, far below the 12 a minute of a set.
-const VERDICT_RENEW: SignedDuration = SignedDuration::from_secs(20);
-/// Nodes that must agree before a verdict is shared: one alone may have a bad path.
-const VERDICT_QUORUM: usize = 2;
 /// Nodes per second that may report in the long run: the fleet writes at most 200 reports a second.
 const REPORTS_PER_SECOND: usize = 200;
 
@@ -54,6 +44,7 @@ pub fn bound(service_key: &Key, service: &ServiceFacts, port: &PortFacts, claim:
         revision: None,
         policy: identity.clone(),
         mode: policy.spec.mode,
+        writer_epoch: None,
     };
     let mut plan = EquivalencePlanSpec {
         service: owner,
@@ -91,7 +82,12 @@ fn digest(plan: &EquivalencePlanSpec) -> String {
 
 /// Advice from the fresh reports of a set, close to what is stored already.
 #[must_use]
-pub fn advice(reports: &[(&str, &SetReport)], nodes: usize, stored: Option<&Advice>, now: Moment) -> Advice {
+pub fn advice(
+    reports: &[(&str, &SetReport)],
+    nodes: usize,
+    stored: Option<&Advice>,
+    verdicts: Vec<SharedVerdict>,
+) -> Advice {
     let active = reports
         .iter()
         .filter(|(_, report)| report.offered_milli_per_second > 0)
@@ -113,7 +109,7 @@ pub fn advice(reports: &[(&str, &SetReport)], nodes: usize, stored: Option<&Advi
         offered_milli_per_second: stored
             .map_or(offered, |stored| near(stored.offered_milli_per_second, offered)),
         report_spacing_millis: spacing,
-        verdicts: verdicts(reports, stored.map_or(&[], |stored| &stored.verdicts), now),
+        verdicts,
     }
 }
 
@@ -129,39 +125,6 @@ fn near(stored: i64, fresh: i64) -> i64 {
     } else {
         stored
     }
-}
-
-/// Backends that at least two nodes, and at least half of those that report the set, keep out of rotation by what they saw
-/// themselves: a node that only followed a verdict is no witness for it.
-fn verdicts(reports: &[(&str, &SetReport)], stored: &[SharedVerdict], now: Moment) -> Vec<SharedVerdict> {
-    let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
-    let acting = reports.iter().filter(|(_, report)| report.mode == Mode::Enforce);
-    for backend in acting.flat_map(|(_, report)| &report.backends) {
-        if backend.state == BackendState::Isolated && !backend.hearsay {
-            *votes.entry(&backend.address).or_default() += 1;
-        }
-    }
-    let agreed = |count: usize| count >= VERDICT_QUORUM && count * 2 >= reports.len();
-    votes
-        .into_iter()
-        .filter(|(_, count)| agreed(*count))
-        .take(VERDICTS_MAX)
-        .map(|(address, count)| {
-            let known = stored.iter().find(|verdict| verdict.address == address);
-            let renewed = || Time(now.wall.saturating_add(VERDICT_LIFE).unwrap_or(now.wall));
-            match known {
-                Some(verdict) if verdict.expires.0.duration_since(now.wall) > VERDICT_RENEW => {
-                    verdict.clone()
-                }
-                _ => SharedVerdict {
-                    address: address.to_owned(),
-                    action: VerdictAction::Isolate,
-                    agreeing_nodes: i32::try_from(count).unwrap_or(i32::MAX),
-                    expires: renewed(),
-                },
-            }
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -65,6 +65,7 @@ pub fn status(world: &World, policy: &ContinuityPolicy, now: Moment) -> Continui
         targets_total: i32::try_from(verdicts.len()).unwrap_or(i32::MAX),
         programmed: format!("{}/{}", progress.programmed, progress.total),
         not_yet_enforced: pending,
+        writer_epoch: previous.writer_epoch,
     }
 }
 

@@ -154,6 +154,21 @@ impl World {
             && self.nodes.synced()
     }
 
+    /// Highest writer epoch found anywhere: whoever leads next must pass it, or its writes are refused.
+    #[must_use]
+    pub fn highest_epoch(&self) -> i64 {
+        let plans = self.plans.iter().map(|(_, plan)| plan.spec.writer_epoch);
+        let sets = self.sets.iter().flat_map(|(_, set)| {
+            let status = set.status.as_ref().and_then(|status| status.writer_epoch);
+            [set.spec.writer_epoch, status]
+        });
+        let policies = self
+            .policies
+            .iter()
+            .map(|(_, policy)| policy.status.as_ref().and_then(|status| status.writer_epoch));
+        plans.chain(sets.chain(policies).flatten()).max().unwrap_or(0)
+    }
+
     /// Marks everything, as a new leader and the slow resync do.
     pub fn mark_everything(&mut self) {
         self.marks.everything = true;

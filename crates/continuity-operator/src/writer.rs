@@ -1,7 +1,8 @@
 //! Writes one intent to the API, as the leader and with a deadline.
 //!
 //! Server-side apply throughout: the operator owns all of its own kinds and nothing but `status` of a policy, so force is
-//! safe. The answer of the server goes back into the picture at once; without it the next look, before the watch catches
+//! safe. Everything it writes carries the writer epoch of its leadership, and the CRDs refuse one that is smaller than the
+//! stored one: what a deposed leader had on its way bounces off. The answer of the server goes back into the picture at once; without it the next look, before the watch catches
 //! up, would write and tell everything twice.
 
 use crate::decide::{Aspect, Intent, Slot, Write};
@@ -9,8 +10,8 @@ use crate::error::Error;
 use crate::lease::Claim;
 use crate::world::Change;
 use continuity_api::{
-    API_VERSION, ContinuityPolicy, EquivalencePlan, EquivalencePlanSpec, EquivalenceSet, EquivalenceSetSpec,
-    OPERATOR_MANAGER, labels,
+    API_VERSION, ContinuityPolicy, ContinuityPolicyStatus, EquivalencePlan, EquivalencePlanSpec,
+    EquivalenceSet, EquivalenceSetSpec, EquivalenceSetStatus, OPERATOR_MANAGER, labels,
 };
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::runtime::events::{Event, Recorder};
@@ -59,7 +60,11 @@ impl Writer {
         match (&intent.write, aspect) {
             (Write::Nothing, _) => Ok(None),
             (Write::Set { spec, service_uid }, _) => {
-                let body = set_body(&intent.slot, spec, service_uid)?;
+                let spec = EquivalenceSetSpec {
+                    writer_epoch: Some(claim.epoch),
+                    ..spec.as_ref().clone()
+                };
+                let body = set_body(&intent.slot, &spec, service_uid)?;
                 let stored: EquivalenceSet = self.apply(&intent.slot, body, None).await?;
                 Ok(Some(Change::Set(watcher::Event::Apply(stored))))
             }
@@ -73,19 +78,31 @@ impl Writer {
                 Ok(Some(Change::Plan(watcher::Event::Apply(stored))))
             }
             (Write::SetStatus(status), _) => {
-                let body = status_body::<EquivalenceSet>(&key.name, serde_json::to_value(status)?);
+                let status = EquivalenceSetStatus {
+                    writer_epoch: Some(claim.epoch),
+                    ..status.as_ref().clone()
+                };
+                let body = status_body::<EquivalenceSet>(&key.name, serde_json::to_value(&status)?);
                 let stored: EquivalenceSet = self.apply(&intent.slot, body, Some("status")).await?;
                 Ok(Some(Change::Set(watcher::Event::Apply(stored))))
             }
             (Write::PolicyStatus(status), _) => {
-                let body = status_body::<ContinuityPolicy>(&key.name, serde_json::to_value(status)?);
+                let status = ContinuityPolicyStatus {
+                    writer_epoch: Some(claim.epoch),
+                    ..status.as_ref().clone()
+                };
+                let body = status_body::<ContinuityPolicy>(&key.name, serde_json::to_value(&status)?);
                 let stored: ContinuityPolicy = self.apply(&intent.slot, body, Some("status")).await?;
                 Ok(Some(Change::Policy(watcher::Event::Apply(stored))))
             }
-            (Write::Delete { uid }, Aspect::Plan) => {
-                self.delete::<EquivalencePlan>(&intent.slot, uid.clone()).await
+            (Write::Delete { uid, version }, Aspect::Plan) => {
+                let known = (uid.clone(), version.clone());
+                self.delete::<EquivalencePlan>(&intent.slot, known).await
             }
-            (Write::Delete { uid }, _) => self.delete::<EquivalenceSet>(&intent.slot, uid.clone()).await,
+            (Write::Delete { uid, version }, _) => {
+                let known = (uid.clone(), version.clone());
+                self.delete::<EquivalenceSet>(&intent.slot, known).await
+            }
         }
     }
 
@@ -106,7 +123,11 @@ impl Writer {
         Ok(stored)
     }
 
-    async fn delete<K>(&self, slot: &Slot, uid: Option<String>) -> Result<Option<Change>, Error>
+    async fn delete<K>(
+        &self,
+        slot: &Slot,
+        (uid, resource_version): (Option<String>, Option<String>),
+    ) -> Result<Option<Change>, Error>
     where
         K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
             + Clone
@@ -116,7 +137,7 @@ impl Writer {
         let api: Api<K> = Api::namespaced(self.client.clone(), &slot.key.namespace);
         let preconditions = Some(Preconditions {
             uid,
-            resource_version: None,
+            resource_version,
         });
         let parameters = DeleteParams {
             preconditions,

@@ -43,7 +43,10 @@ fn a_named_field_beats_the_preset() {
         ..spec()
     });
     assert_eq!(compiled.isolation.hold_millis, 9_000);
-    assert_eq!(compiled.isolation.drip_per_million, 0);
+    assert_eq!(
+        compiled.isolation.drip_per_million, 100,
+        "the law's floor, as the schema says"
+    );
     assert_eq!(
         compiled.isolation.evidence_ticks, 2,
         "the rest stays the preset's"

@@ -159,7 +159,8 @@ pub struct Isolation {
     #[schemars(range(min = 1, max = 300))]
     pub hold_seconds: Option<i32>,
     /// Fleet-wide share of new connections that may test isolated backends, in parts per million, 0 to 10000; the nodes
-    /// divide it among themselves (default 500).
+    /// divide it among themselves. Values below 100 act as 100: with less, a backend that is well again would wait for
+    /// minutes to be found out, and with none for ever (default 500).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000))]
     pub drip_per_million: Option<i32>,

@@ -13,6 +13,14 @@ pub const TARGETS_MAX: usize = 16;
 /// How far the policy is applied.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "!has(self.writerEpoch) || !has(oldSelf.writerEpoch) || self.writerEpoch >= oldSelf.writerEpoch",
+        "message": "writerEpoch is smaller than the stored one: the writer is no longer the leader and must stop",
+        "reason": "FieldValueForbidden",
+        "fieldPath": ".writerEpoch"
+    }
+]))]
 pub struct ContinuityPolicyStatus {
     /// metadata.generation this status is about, counted from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,6 +46,11 @@ pub struct ContinuityPolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(max = 128)), extend("x-kubernetes-list-type" = "atomic"))]
     pub not_yet_enforced: Vec<String>,
+    /// Fencing epoch of the leader that wrote this: it never falls, so that a deposed leader's late write is refused. No
+    /// unit, counted from 1 (default: written before there was one).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub writer_epoch: Option<i64>,
 }
 
 /// What became of one target.

@@ -175,21 +175,33 @@ fn the_columns_of_a_set_are_the_documented_ones() {
 }
 
 #[test]
-fn a_plan_refuses_a_smaller_writer_epoch() {
-    let definition = EquivalencePlan::crd();
-    let version = definition.spec.versions.first().unwrap();
-    let schema = version
-        .schema
-        .as_ref()
-        .unwrap()
-        .open_api_v3_schema
-        .as_ref()
-        .unwrap();
-    let spec = schema.properties.as_ref().unwrap().get("spec").unwrap();
-    let rules = spec.x_kubernetes_validations.as_ref().unwrap();
-    assert!(
-        rules
-            .iter()
-            .any(|rule| rule.rule == "self.writerEpoch >= oldSelf.writerEpoch")
-    );
+fn whatever_the_leader_writes_refuses_a_smaller_writer_epoch() {
+    let mut fenced = Vec::new();
+    for definition in definitions() {
+        let version = definition.spec.versions.first().unwrap();
+        let root = version
+            .schema
+            .as_ref()
+            .unwrap()
+            .open_api_v3_schema
+            .as_ref()
+            .unwrap();
+        for part in ["spec", "status"] {
+            let Some(schema) = root.properties.as_ref().unwrap().get(part) else {
+                continue;
+            };
+            let rules = schema.x_kubernetes_validations.iter().flatten();
+            let rule = "self.writerEpoch >= oldSelf.writerEpoch";
+            if rules.into_iter().any(|found| found.rule.ends_with(rule)) {
+                fenced.push(format!("{} {part}", definition.spec.names.kind));
+            }
+        }
+    }
+    let expected = [
+        "ContinuityPolicy status",
+        "EquivalenceSet spec",
+        "EquivalenceSet status",
+        "EquivalencePlan spec",
+    ];
+    assert_eq!(fenced, expected);
 }

@@ -16,6 +16,14 @@ pub const ISOLATED_MAX: usize = 16;
 /// What is going on in one set, over all nodes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "!has(self.writerEpoch) || !has(oldSelf.writerEpoch) || self.writerEpoch >= oldSelf.writerEpoch",
+        "message": "writerEpoch is smaller than the stored one: the writer is no longer the leader and must stop",
+        "reason": "FieldValueForbidden",
+        "fieldPath": ".writerEpoch"
+    }
+]))]
 pub struct EquivalenceSetStatus {
     /// metadata.generation this status is about, counted from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,6 +87,11 @@ pub struct EquivalenceSetStatus {
     /// What Enforce would have done; in Observe only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub would_have: Option<WouldHaveStatus>,
+    /// Fencing epoch of the leader that wrote this: it never falls, so that a deposed leader's late write is refused. No
+    /// unit, counted from 1 (default: written before there was one).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub writer_epoch: Option<i64>,
 }
 
 /// Nodes per regime.

@@ -4,9 +4,11 @@ use crate::plan::Bound;
 use crate::transition::Notice;
 use crate::world::{Key, ServiceFacts, World};
 use continuity_api::{
-    ContinuityPolicyStatus, EquivalencePlanSpec, EquivalenceSetSpec, EquivalenceSetStatus, labels,
+    ContinuityPolicyStatus, EquivalencePlanSpec, EquivalenceSet, EquivalenceSetSpec, EquivalenceSetStatus,
+    labels,
 };
 use kube::api::ObjectMeta;
+use std::sync::Arc;
 
 /// What of an object is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,10 +85,12 @@ pub enum Write {
     },
     /// The status of the policy.
     PolicyStatus(Box<ContinuityPolicyStatus>),
-    /// The object goes, if it still has this UID.
+    /// The object goes, if it is still what was decided about.
     Delete {
-        /// UID of the object that was decided about.
+        /// UID of the object that was decided about, so that a namesake survives.
         uid: Option<String>,
+        /// Its version, so that a deposed leader takes nothing away that the present one has written.
+        version: Option<String>,
     },
 }
 
@@ -117,10 +121,13 @@ impl Intent {
 
     /// The object goes.
     #[must_use]
-    pub const fn delete(slot: Slot, uid: Option<String>) -> Self {
+    pub fn delete(slot: Slot, metadata: &ObjectMeta) -> Self {
         Self {
             slot,
-            write: Write::Delete { uid },
+            write: Write::Delete {
+                uid: metadata.uid.clone(),
+                version: metadata.resource_version.clone(),
+            },
             urgency: Urgency::Transition,
             notices: Vec::new(),
         }
@@ -131,8 +138,14 @@ impl Intent {
 pub(super) fn set(world: &World, bound: &Bound, service: &ServiceFacts) -> Intent {
     let slot = Slot::new(Aspect::Set, bound.key.clone());
     let stored = world.sets.get(&bound.key);
-    let same = stored.is_some_and(|stored| stored.spec == bound.set && owned(&stored.metadata, &service.uid));
-    if same {
+    let same = |stored: &Arc<EquivalenceSet>| {
+        let wanted = EquivalenceSetSpec {
+            writer_epoch: stored.spec.writer_epoch,
+            ..bound.set.clone()
+        };
+        stored.spec == wanted && owned(&stored.metadata, &service.uid)
+    };
+    if stored.is_some_and(same) {
         return Intent::nothing(slot);
     }
     Intent {

@@ -51,6 +51,8 @@ pub(super) struct Pilot {
     started: Instant,
     passed: Duration,
     looked: Duration,
+    /// When the highest epoch was last looked up.
+    surveyed: Option<Duration>,
 }
 
 impl Pilot {
@@ -67,6 +69,7 @@ impl Pilot {
             started: Instant::now(),
             passed: Duration::ZERO,
             looked: Duration::ZERO,
+            surveyed: None,
         }
     }
 
@@ -134,14 +137,10 @@ impl Pilot {
 
     /// Follows the claim: a new leadership looks at everything, a lost one drops what waits.
     fn lead(&mut self) {
-        if self.world.plans.synced() {
-            let highest = self
-                .world
-                .plans
-                .iter()
-                .map(|(_, plan)| plan.spec.writer_epoch)
-                .max()
-                .unwrap_or(0);
+        let due = |at: Duration| self.started.elapsed().saturating_sub(at) >= TURN_EVERY;
+        if self.world.synced() && self.surveyed.is_none_or(due) {
+            self.surveyed = Some(self.started.elapsed());
+            let highest = self.world.highest_epoch();
             self.wiring
                 .epochs
                 .send_if_modified(|before| before.replace(highest) != Some(highest));

@@ -1,0 +1,257 @@
+//! Writes timelines: one reader and writer for each object, at most every 5 s, the leader only.
+//!
+//! The main loop hands over each set it has written and goes on; nothing waits for a timeline. Snapshots of a set are
+//! kept in order until they are written. Where there are too many, the middle ones are left out: the next is then told
+//! from the last mark, so that nothing that lasts is lost. A write names the version that it was made from; a deposed
+//! leader's is refused.
+
+use super::{appended, mark};
+use crate::error::{Category, Error};
+use crate::lease::Claim;
+use crate::telemetry::Metrics;
+use crate::world::Key;
+use continuity_api::timeline::TimelineMark;
+use continuity_api::{API_VERSION, EquivalenceSet, EquivalenceTimeline, OPERATOR_MANAGER, labels};
+use futures::stream::{FuturesUnordered, StreamExt};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, Resource, ResourceExt};
+use serde_json::json;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+
+/// Snapshots of one set that wait. At 12 status writes a minute they are two and a half minutes of a storm.
+pub const SNAPSHOTS_MAX: usize = 32;
+/// Sets handed over and not yet looked at.
+const HANDED_MAX: usize = 1_024;
+/// Sets with something to write; more than the 5,000 Services of the largest cluster foreseen with two ports each.
+const SETS_MAX: usize = 10_000;
+/// Least time between two writes of one timeline: 12 a minute, as of a status.
+const SPACING: Duration = Duration::from_secs(5);
+/// Pause after a failed write.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Writes on their way at once; half of what the main loop takes for itself.
+const FLIGHTS_MAX: usize = 4;
+/// Longest wait for one read or write.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// Longest sleep.
+const TURN: Duration = Duration::from_secs(1);
+
+/// A set as it was stored, and when.
+type Snapshot = (Timestamp, Arc<EquivalenceSet>);
+
+/// The way in.
+#[derive(Clone, Debug)]
+pub struct Keeper(mpsc::Sender<Snapshot>);
+
+impl Keeper {
+    /// Starts the task that writes, under the claims that it is shown.
+    #[must_use]
+    pub fn start(client: Client, claimed: watch::Receiver<Option<Claim>>, metrics: Arc<Metrics>) -> Self {
+        let (handed, incoming) = mpsc::channel(HANDED_MAX);
+        let desk = Desk {
+            client,
+            claimed,
+            metrics,
+            waiting: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            epoch: None,
+            failing: false,
+        };
+        tokio::spawn(desk.run(incoming));
+        Self(handed)
+    }
+
+    /// Hands a set over that was just written. Never waits: where the way is full, the next one of the set tells both.
+    pub fn saw(&self, set: &EquivalenceSet) {
+        let _ = self.0.try_send((Timestamp::now(), Arc::new(set.clone())));
+    }
+}
+
+#[derive(Default)]
+struct Waiting {
+    snapshots: VecDeque<Snapshot>,
+    due: Option<Instant>,
+    flying: bool,
+}
+
+struct Desk {
+    client: Client,
+    claimed: watch::Receiver<Option<Claim>>,
+    metrics: Arc<Metrics>,
+    waiting: BTreeMap<Key, Waiting>,
+    /// Marks as stored, so that figures that move cost nothing.
+    marks: BTreeMap<Key, TimelineMark>,
+    epoch: Option<i64>,
+    failing: bool,
+}
+
+struct Flown {
+    key: Key,
+    taken: usize,
+    outcome: Result<TimelineMark, Error>,
+}
+
+impl Desk {
+    async fn run(mut self, mut incoming: mpsc::Receiver<Snapshot>) {
+        let mut flights = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                handed = incoming.recv() => match handed {
+                    Some(snapshot) => self.take_in(snapshot),
+                    None => return,
+                },
+                Some(flown) = flights.next(), if !flights.is_empty() => self.land(flown),
+                () = tokio::time::sleep(TURN) => {}
+            }
+            let claim = self.lead();
+            while let Some((key, snapshots)) =
+                claim.filter(|_| flights.len() < FLIGHTS_MAX).and_then(|_| self.next())
+            {
+                let client = self.client.clone();
+                flights.push(async move {
+                    let taken = snapshots.len();
+                    let work = write(&client, &key, &snapshots);
+                    let outcome = tokio::time::timeout(DEADLINE, work)
+                        .await
+                        .unwrap_or(Err(Error::Slow(DEADLINE.as_secs())));
+                    Flown { key, taken, outcome }
+                });
+            }
+        }
+    }
+
+    /// The claim, if there is one; what was kept under another one is forgotten, for its holder knows better.
+    fn lead(&mut self) -> Option<Claim> {
+        let claim = *self.claimed.borrow();
+        let claim = claim.filter(|claim| claim.holds(Instant::now()));
+        let epoch = claim.map(|claim| claim.epoch);
+        if epoch != self.epoch {
+            self.epoch = epoch;
+            self.marks.clear();
+            self.waiting.retain(|_, waiting| waiting.flying);
+        }
+        claim
+    }
+
+    fn take_in(&mut self, (at, set): Snapshot) {
+        let key = Key::new(&set.namespace().unwrap_or_default(), &set.name_any());
+        let last = self
+            .waiting
+            .get(&key)
+            .and_then(|waiting| waiting.snapshots.back())
+            .map(|(_, set)| mark(set));
+        let known = last.as_ref().or_else(|| self.marks.get(&key));
+        let room = self.waiting.len() < SETS_MAX || self.waiting.contains_key(&key);
+        if known == Some(&mark(&set)) || !room {
+            return;
+        }
+        let waiting = self.waiting.entry(key).or_default();
+        if waiting.snapshots.len() >= SNAPSHOTS_MAX {
+            waiting.snapshots.pop_back();
+        }
+        waiting.snapshots.push_back((at, set));
+    }
+
+    fn next(&mut self) -> Option<(Key, Vec<Snapshot>)> {
+        let now = Instant::now();
+        let (key, waiting) = self.waiting.iter_mut().find(|(_, waiting)| {
+            !waiting.flying && !waiting.snapshots.is_empty() && waiting.due.is_none_or(|due| due <= now)
+        })?;
+        waiting.flying = true;
+        Some((key.clone(), waiting.snapshots.iter().cloned().collect()))
+    }
+
+    fn land(&mut self, flown: Flown) {
+        let Flown { key, taken, outcome } = flown;
+        let category = outcome.as_ref().err().map(Error::category);
+        let label = category.map_or("written", Category::as_str);
+        self.metrics.writes.with_label_values(&["timeline", label]).inc();
+        self.say(&key, outcome.as_ref().err());
+        let Some(waiting) = self.waiting.get_mut(&key) else {
+            return;
+        };
+        waiting.flying = false;
+        match outcome {
+            Ok(mark) => {
+                waiting.snapshots.drain(..taken.min(waiting.snapshots.len()));
+                waiting.due = Some(Instant::now() + SPACING);
+                if self.marks.len() < SETS_MAX {
+                    self.marks.insert(key.clone(), mark);
+                }
+            }
+            // The set is gone, and its timeline with it.
+            Err(_) if category == Some(Category::Gone) => waiting.snapshots.clear(),
+            Err(_) => waiting.due = Some(Instant::now() + PAUSE),
+        }
+        let now = Instant::now();
+        self.waiting.retain(|_, waiting| {
+            waiting.flying || !waiting.snapshots.is_empty() || waiting.due.is_some_and(|due| due > now)
+        });
+    }
+
+    /// The start and the end of trouble, not every second of it.
+    fn say(&mut self, key: &Key, error: Option<&Error>) {
+        let was = std::mem::replace(&mut self.failing, error.is_some());
+        match error {
+            Some(error) if !was => tracing::warn!(object = %key, %error, "a timeline was not written"),
+            None if was => tracing::info!("timelines are written again"),
+            _ => {}
+        }
+    }
+}
+
+/// Reads the timeline, appends what the snapshots tell, and writes it if they tell anything.
+async fn write(client: &Client, key: &Key, snapshots: &[Snapshot]) -> Result<TimelineMark, Error> {
+    let api: Api<EquivalenceTimeline> = Api::namespaced(client.clone(), &key.namespace);
+    let stored = api.get_opt(&key.name).await?;
+    let mut spec = stored.as_ref().map(|stored| stored.spec.clone());
+    let mut changed = false;
+    for (at, set) in snapshots {
+        if let Some(longer) = appended(spec.as_ref(), set, *at) {
+            (spec, changed) = (Some(longer), true);
+        }
+    }
+    let (Some(spec), Some((_, set))) = (spec, snapshots.last()) else {
+        return Ok(TimelineMark::default());
+    };
+    if changed {
+        let version = stored.and_then(|stored| stored.metadata.resource_version);
+        let body = json!({
+            "apiVersion": API_VERSION,
+            "kind": EquivalenceTimeline::kind(&()),
+            "metadata": metadata(key, set, version),
+            "spec": serde_json::to_value(&spec)?,
+        });
+        let parameters = PatchParams::apply(OPERATOR_MANAGER).force();
+        api.patch(&key.name, &parameters, &Patch::Apply(&body)).await?;
+    }
+    Ok(spec.mark)
+}
+
+fn metadata(key: &Key, set: &EquivalenceSet, version: Option<String>) -> serde_json::Value {
+    let mut metadata = json!({
+        "name": key.name,
+        "namespace": key.namespace,
+        "labels": {
+            labels::SERVICE: set.spec.service.name,
+            labels::PORT: set.spec.port.label,
+            labels::MANAGED_BY: labels::MANAGED_BY_OPERATOR,
+            labels::PART_OF: labels::PART_OF_CONTINUITY,
+        },
+        "ownerReferences": [{
+            "apiVersion": API_VERSION,
+            "kind": EquivalenceSet::kind(&()),
+            "name": key.name,
+            "uid": set.metadata.uid,
+            "controller": true,
+            "blockOwnerDeletion": false,
+        }],
+    });
+    if let (Some(fields), Some(version)) = (metadata.as_object_mut(), version) {
+        fields.insert("resourceVersion".to_owned(), version.into());
+    }
+    metadata
+}
