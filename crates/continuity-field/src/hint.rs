@@ -221,6 +221,8 @@ const TREND_AGE: Nanos = Nanos::from_secs(8);
 /// Most that is asked for beyond the replicas that carry, while no queue was seen to grow, and before its knee is sure:
 /// an unproven load is a reason for care, not for many pods.
 const CARE: f64 = 1.5;
+/// Inflation from which a missed objective counts as the load's doing.
+const STRAINED: f64 = 1.15;
 const QUEUED: f64 = 2.0;
 
 /// Sums the nodes and gives the wanted replicas.
@@ -302,7 +304,8 @@ fn decide(
     let objective = config
         .latency_p99
         .map_or(f64::INFINITY, |objective| objective.as_micros() as f64);
-    if sum.p99 > objective && each > 0.9 * state.familiar && proven(state) {
+    // A tail alone may be a stall of a node or the service's own; where load makes it, the median rises too.
+    if sum.p99 > objective && sum.inflation > STRAINED && each > 0.9 * state.familiar && proven(state) {
         stretched = stretched.min(0.8 * each);
     }
     let forecast = forecast(sum, sure, config, state, now);

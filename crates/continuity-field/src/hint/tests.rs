@@ -181,3 +181,26 @@ fn without_queues_a_jump_asks_for_half_again_as_many_at_most() {
     stay(&mut state, node(30), 5, 0, 120);
     assert_eq!(stay(&mut state, node(300), 5, 120, 5).replicas, 8);
 }
+
+#[test]
+fn a_tail_beyond_the_objective_asks_for_pods_only_where_the_median_rises_too() {
+    let objective = HintConfig {
+        latency_p99: Some(Nanos::from_millis(250)),
+        ..brief()
+    };
+    let wish = |turnaround_micros: u64| {
+        let mut state = HintState::default();
+        stay(&mut state, node(200), 5, 0, 60);
+        let late = NodeDemand {
+            turnaround_micros,
+            p99_micros: 300_000,
+            ..node(200)
+        };
+        let at = |second: u64| Nanos::from_secs(60 + second);
+        (0..20)
+            .map(|second| hint(&[late; 3], 5, &objective, &mut state, at(second)).replicas)
+            .max()
+    };
+    assert_eq!(wish(20_000), Some(5));
+    assert!(wish(26_000) > Some(5));
+}
