@@ -20,6 +20,7 @@ pub mod health;
 pub mod identity;
 pub mod lane;
 pub mod mailbox;
+pub mod memory;
 pub mod meter;
 pub mod metrics;
 pub mod node;

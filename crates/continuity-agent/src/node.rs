@@ -27,7 +27,8 @@ pub struct NodeLoop<D> {
     desired: Arc<Desired>,
     adopted: bool,
     samples: Vec<BackendSample>,
-    saved: Vec<u8>,
+    law: Vec<u8>,
+    page: Vec<u8>,
     kept: u64,
     kept_transitions: u64,
     tally: Tally,
@@ -44,7 +45,8 @@ impl<D: Dataplane> NodeLoop<D> {
             desired: Arc::default(),
             adopted: false,
             samples: Vec::new(),
-            saved: Vec::new(),
+            law: Vec::new(),
+            page: Vec::new(),
             kept: 0,
             kept_transitions: 0,
             tally: Tally::default(),
@@ -145,6 +147,7 @@ impl<D: Dataplane> NodeLoop<D> {
                     Arc::clone(lane),
                     learned.as_deref(),
                     taken_over.contains(&key.id()),
+                    now,
                 )
             });
             let moved =
@@ -217,9 +220,8 @@ impl<D: Dataplane> NodeLoop<D> {
         self.kept = now.kernel;
         self.kept_transitions = transitions;
         for track in self.tracks.values() {
-            self.saved.clear();
-            track.save(&mut self.saved);
-            if let Err(error) = self.plane.keep_learned(&track.id(), &self.saved) {
+            track.save(&mut self.law, &mut self.page);
+            if let Err(error) = self.plane.keep_learned(&track.id(), &self.page) {
                 self.tally.errors += 1;
                 tracing::debug!(%error, "learned state not kept");
             }

@@ -18,6 +18,7 @@ use continuity_field::{
 };
 
 use crate::lane::{Lane, LaneKey};
+use crate::memory::Memory;
 use crate::meter::Meter;
 use crate::project::{Armed, differs, project};
 use crate::rate::{Answers, Flow};
@@ -81,19 +82,19 @@ impl Track {
     /// A lane that the loop takes up; `learned` is what an earlier agent left, and `taken_over` says that the maps held the
     /// set before this agent touched them.
     #[must_use]
-    pub fn new(key: LaneKey, lane: Arc<Lane>, learned: Option<&[u8]>, taken_over: bool) -> Self {
-        let state = learned.and_then(|bytes| match SetState::restore(bytes) {
-            Ok(state) => Some(state),
-            Err(error) => {
-                tracing::info!(set = %key.set, %error, "learned state not taken over");
-                None
-            }
-        });
+    pub fn new(
+        key: LaneKey,
+        lane: Arc<Lane>,
+        learned: Option<&[u8]>,
+        taken_over: bool,
+        now: Instant,
+    ) -> Self {
+        let (notes, state) = learned.map_or_else(Default::default, |page| recall(&key, page, now));
         Self {
             id: key.id(),
             key,
             lane,
-            state: state.unwrap_or_default(),
+            state,
             meters: BTreeMap::new(),
             indices: Vec::new(),
             verdicts: Vec::new(),
@@ -107,7 +108,7 @@ impl Track {
             accepted: BTreeMap::new(),
             flows: Flows::default(),
             answers: Answers::default(),
-            notes: Notes::default(),
+            notes,
             resume: if taken_over {
                 Resume::Unread
             } else {
@@ -141,9 +142,11 @@ impl Track {
         self.last_read.is_some() || !self.refusal.is_empty()
     }
 
-    /// Appends what the law learned.
-    pub fn save(&self, bytes: &mut Vec<u8>) {
-        self.state.save(bytes);
+    /// Writes the page that the next agent reads; `law` is room for the law's form.
+    pub fn save(&self, law: &mut Vec<u8>, page: &mut Vec<u8>) {
+        law.clear();
+        self.state.save(law);
+        self.notes.memory().write(law, page);
     }
 
     /// Takes a new desired state, after the dataplane was reconciled with it.
@@ -217,7 +220,11 @@ impl Track {
             resume: &self.resume,
             heard: &self.heard,
         };
-        self.notes.take(outcome, &self.lane, &hearsay, now);
+        // While the old field stands, what was said of it stands too.
+        if !(self.resume.waits() && self.notes.any()) {
+            self.notes.take(outcome, &self.lane, &hearsay, now);
+        }
+        self.resume.settle(outcome);
         self.project(plane)
     }
 
@@ -319,6 +326,22 @@ impl Track {
         self.published = Some(next.field);
         Ok(true)
     }
+}
+
+/// What an earlier agent left: what it told people, and the law's state. A part that cannot be read is done without.
+fn recall(key: &LaneKey, page: &[u8], now: Instant) -> (Notes, SetState) {
+    let (memory, law) = match Memory::read(page) {
+        Ok(parts) => parts,
+        Err(error) => {
+            tracing::info!(set = %key.set, %error, "what was learned is not taken over");
+            return Default::default();
+        }
+    };
+    let state = SetState::restore(law).unwrap_or_else(|error| {
+        tracing::info!(set = %key.set, %error, "what the law learned is not taken over");
+        SetState::default()
+    });
+    (Notes::recall(memory, now), state)
 }
 
 /// Verdicts on this node's clock. One that was known keeps the time it was given: it acts once.

@@ -39,6 +39,11 @@ fn holders(node: &NodeLoop<MemoryDataplane>) -> Vec<String> {
 
 /// `rounds` ticks in which every backend answers `count` requests, each in its own time.
 fn serve(node: &mut NodeLoop<MemoryDataplane>, rounds: u32, count: u32, micros: &[(u8, u64)]) {
+    serve_at(WALL, node, rounds, count, micros);
+}
+
+/// The same at another wall time.
+fn serve_at(wall: i64, node: &mut NodeLoop<MemoryDataplane>, rounds: u32, count: u32, micros: &[(u8, u64)]) {
     for _ in 0..rounds {
         for (host, time) in micros {
             let bucket = continuity_field::histogram::bucket(*time);
@@ -52,7 +57,7 @@ fn serve(node: &mut NodeLoop<MemoryDataplane>, rounds: u32, count: u32, micros: 
                 .expect("counted");
         }
         node.plane_mut().advance(TICK);
-        node.tick(WALL);
+        node.tick(wall);
     }
 }
 
@@ -292,26 +297,81 @@ fn an_agent_that_restarts_in_an_incident_leaves_the_sick_backend_out() {
     assert_eq!(holders(&node), healthy);
     let epoch = shot(&node).epoch;
 
+    let before = shot(&node);
+
     // Killed: nothing is parked.
     let mut again = NodeLoop::new(node.into_plane());
+    let later = WALL + 90_000;
+    again
+        .adopt(desired(Mode::Enforce, three()), later)
+        .expect("adopted");
+    let told = shot(&again);
+    assert_eq!(told.backends[1].state, continuity_field::BackendState::Isolated);
+    assert_eq!((told.regime, &told.since), (before.regime, &before.since));
+    for _ in 0..60 {
+        serve_at(later, &mut again, 1, 10, &[(1, 20_000), (3, 20_000)]);
+        if track(&again).field().is_some() {
+            assert_eq!(holders(&again), healthy);
+        }
+        let shot = shot(&again);
+        let sick = shot.backends.iter().find(|backend| backend.index == 1);
+        let sick = sick.expect("the sick backend");
+        let was = &before.backends[1];
+        assert_eq!(
+            (sick.state, &sick.since, &sick.reason),
+            (was.state, &was.since, &was.reason)
+        );
+        assert_eq!((shot.regime, &shot.since), (before.regime, &before.since));
+        assert_eq!(shot.reason, before.reason);
+    }
+    assert!(shot(&again).epoch > epoch, "the new agent steers by now");
+}
+
+#[test]
+fn without_a_readable_page_the_pinned_records_say_who_is_isolated() {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    serve(&mut node, 300, 10, &[(1, 20_000), (2, 20_000), (3, 20_000)]);
+    serve(&mut node, 20, 10, &[(1, 20_000), (2, 520_000), (3, 20_000)]);
+    let mut plane = node.into_plane();
+    plane.keep_learned(&id(), b"another form").expect("kept");
+
+    let mut again = NodeLoop::new(plane);
     again
         .adopt(desired(Mode::Enforce, three()), WALL)
         .expect("adopted");
     assert!(track(&again).field().is_none(), "the old field stands");
-    for _ in 0..60 {
-        serve(&mut again, 1, 10, &[(1, 20_000), (3, 20_000)]);
-        if track(&again).field().is_some() {
-            assert_eq!(holders(&again), healthy);
-        }
-    }
-    let shot = shot(&again);
-    assert!(shot.epoch > epoch, "the new agent steers by now");
-    assert_eq!(shot.backends[1].state, continuity_field::BackendState::Isolated);
+    serve(&mut again, 60, 10, &[(1, 20_000), (3, 20_000)]);
+    assert_eq!(holders(&again), ["10.244.1.2:8080", "10.244.3.2:8080"]);
+    let sick = &shot(&again).backends[1];
+    assert_eq!(sick.state, continuity_field::BackendState::Isolated);
     assert!(
-        shot.backends[1].reason.contains("before the agent restarted"),
+        sick.reason.contains("before the agent restarted"),
         "{}",
-        shot.backends[1].reason
+        sick.reason
     );
+}
+
+#[test]
+fn a_calm_set_is_calm_since_then_after_a_restart_too() {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    let healthy = [(1, 20_000), (2, 20_000), (3, 20_000)];
+    serve(&mut node, 100, 10, &healthy);
+    let before = shot(&node);
+    node.park();
+    let mut again = NodeLoop::new(node.into_plane());
+    let later = WALL + 90_000;
+    again
+        .adopt(desired(Mode::Enforce, three()), later)
+        .expect("adopted");
+    serve_at(later, &mut again, 20, 10, &healthy);
+    let after = shot(&again);
+    assert_eq!((after.regime, &after.since), (before.regime, &before.since));
+    assert_eq!(after.backends[0].since, before.backends[0].since);
+    assert_eq!(again.transitions(), 0, "a restart is no transition");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use continuity_field::{BackendId, BackendState, BackendView, Evidence, Outcome, 
 use super::Instant;
 use super::resume::Resume;
 use crate::lane::{Lane, LaneBackend};
+use crate::memory::{Memory, Remembered};
 
 /// Refusal of a lane that the maps have no room for.
 pub(super) const NOT_IN_THE_MAPS: &str = "the node's maps have no room for this set; kube-proxy serves it";
@@ -22,6 +23,10 @@ const INHERITED: &str = "was isolated before the agent restarted; the next test 
 
 /// Why a backend is isolated that is late over the pod's other address.
 const SIBLING: &str = "was found sick over the pod's other address";
+
+/// A law that starts anew needs five looks of 200 ms before it can call a posture anything but laminar; half as long again
+/// for rounds that come late.
+const FIRST_LOOKS: u64 = 1_500_000_000;
 
 /// Longest sentence in a report, the bound of the API field.
 const SENTENCE: usize = 256;
@@ -44,10 +49,11 @@ pub(super) struct Hearsay<'a> {
 }
 
 impl Hearsay<'_> {
-    /// Why a backend is isolated, in words.
-    fn why(self, id: BackendId, evidence: &Evidence) -> String {
+    /// Why a backend is isolated, in words; `known` is what was said before.
+    fn why(self, id: BackendId, evidence: &Evidence, known: &str) -> String {
         let sibling = || self.heard.iter().any(|verdict| verdict.backend == id);
         match evidence {
+            Evidence::Shared { .. } if self.resume.inherited(id) && !known.is_empty() => known.to_owned(),
             Evidence::Shared { .. } if self.resume.inherited(id) => INHERITED.to_owned(),
             Evidence::Shared { .. } if sibling() => SIBLING.to_owned(),
             _ => evidence.to_string(),
@@ -64,9 +70,55 @@ pub(super) struct Notes {
     pub(super) reason: String,
     /// Raised with every transition that a report should tell at once.
     pub(super) transitions: u64,
+    /// Until then, on the kernel's clock, the recalled regime stands.
+    recalled_until: u64,
 }
 
 impl Notes {
+    /// What an earlier agent told people; what lies in the future of this clock begins now.
+    pub(super) fn recall(memory: Memory, now: Instant) -> Self {
+        let past = |millis: i64| millis.min(now.wall_millis);
+        let note = |backend: Remembered| {
+            let note = Note {
+                state: backend.state,
+                since_millis: past(backend.since_millis),
+                reason: cut(backend.reason),
+                late_since: backend.late_since,
+            };
+            (backend.id, note)
+        };
+        Self {
+            backends: memory.backends.into_iter().map(note).collect(),
+            regime: memory.regime,
+            regime_since_millis: past(memory.since_millis),
+            reason: cut(memory.reason),
+            transitions: 0,
+            recalled_until: now.kernel.saturating_add(FIRST_LOOKS),
+        }
+    }
+
+    /// What the next agent should know.
+    pub(super) fn memory(&self) -> Memory {
+        let remembered = |(id, note): (&BackendId, &Note)| Remembered {
+            id: *id,
+            state: note.state,
+            since_millis: note.since_millis,
+            late_since: note.late_since,
+            reason: note.reason.clone(),
+        };
+        Memory {
+            regime: self.regime,
+            since_millis: self.regime_since_millis,
+            reason: self.reason.clone(),
+            backends: self.backends.iter().map(remembered).collect(),
+        }
+    }
+
+    /// Whether anything was ever noted.
+    pub(super) const fn any(&self) -> bool {
+        self.regime_since_millis != 0
+    }
+
     /// Takes note of an outcome.
     pub(super) fn take(&mut self, outcome: &Outcome, lane: &Lane, hearsay: &Hearsay<'_>, now: Instant) {
         if self.regime_since_millis == 0 {
@@ -90,7 +142,7 @@ impl Notes {
             }
             note.state = view.state;
             if let Some(isolation) = &view.isolation {
-                let why = hearsay.why(view.id, &isolation.evidence);
+                let why = hearsay.why(view.id, &isolation.evidence, &note.reason);
                 self.reason = cut(format!("{} {why}", name(backend)));
                 note.reason = cut(why);
             }
@@ -98,7 +150,7 @@ impl Notes {
         for reason in &outcome.reasons {
             self.remember(reason, lane);
         }
-        if outcome.regime != self.regime {
+        if outcome.regime != self.regime && now.kernel >= self.recalled_until {
             self.regime = outcome.regime;
             self.regime_since_millis = now.wall_millis;
             self.transitions += 1;

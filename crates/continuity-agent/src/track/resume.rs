@@ -1,14 +1,14 @@
 //! Taking over from an agent that died in the middle of an incident.
 //!
-//! What the law learnt is saved, whom it isolated is not: that is evidence of the moment, and an isolated backend gives no
-//! evidence. Without this the first field of a new agent would hand a sick backend its full share again until it is
-//! caught once more. So the new agent reads from the pinned records whom the old one had isolated, tells its own law so in
-//! the form of a verdict, and lets the old field stand until the law has acted on it.
+//! An isolated backend gives no evidence, and the page with what the law learnt may be unreadable, of another version, or
+//! up to 10 s old. So the truth about who is isolated is what the kernel enforces: the new agent reads it from the pinned
+//! records, tells its own law in the form of a verdict about those it does not already hold, and lets the old field stand
+//! until the law holds them all. Meanwhile people are told what they were told last.
 
 use std::collections::BTreeSet;
 
 use continuity_dataplane::{Mode, SetCounters};
-use continuity_field::{BackendId, Nanos, Verdict, VerdictKind};
+use continuity_field::{BackendId, Nanos, Outcome, Verdict, VerdictKind};
 
 use super::Instant;
 use crate::lane::Lane;
@@ -75,6 +75,20 @@ impl Resume {
             }
             Self::Waiting { rounds, .. } => *rounds -= 1,
             Self::Over(_) => {}
+        }
+    }
+
+    /// Ends early when the law holds whom the old agent had isolated, and their slots are gone.
+    pub(super) fn settle(&mut self, outcome: &Outcome) {
+        let Self::Waiting { backends, .. } = self else {
+            return;
+        };
+        let held = |id: &BackendId| {
+            let view = outcome.backends.iter().find(|view| view.id == *id);
+            view.is_none_or(|view| view.isolation.is_some() && view.slots == 0)
+        };
+        if backends.iter().all(held) {
+            *self = Self::Over(std::mem::take(backends));
         }
     }
 

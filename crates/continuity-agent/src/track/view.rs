@@ -24,7 +24,7 @@ impl Track {
             key: self.key.clone(),
             lane: Arc::clone(&self.lane),
             epoch: self.epoch,
-            regime: outcome.regime,
+            regime: self.notes.regime,
             since: time(self.notes.regime_since_millis),
             reason: self.notes.reason.clone(),
             enforcement: outcome.enforcement,
@@ -66,7 +66,7 @@ impl Track {
             Some(BackendShot {
                 index,
                 hearsay: view.isolation.is_some_and(hearsay),
-                state: view.state,
+                state: note.state,
                 since: time(note.since_millis),
                 reason: note.reason.clone(),
                 share_ppm: view.share_ppm,
