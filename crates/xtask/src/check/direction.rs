@@ -43,10 +43,16 @@ const RULES: &[Rule] = &[
         never: &["kube", "k8s-openapi"],
     },
     Rule {
+        name: "continuity-sensors",
+        ours: &["continuity-wire"],
+        never: PURE,
+    },
+    Rule {
         name: "continuity-agent",
         ours: &[
             "continuity-api",
             "continuity-field",
+            "continuity-sensors",
             "continuity-wire",
             "continuity-dataplane",
         ],
