@@ -98,9 +98,9 @@ static __always_inline __u32 choose_alive(struct ct_bank *bank, struct ct_set_tr
 /* Keeps with the socket what it asked for and what it got; the handshake's hook does the counting. */
 static __always_inline void remember(struct bpf_sock_addr *ctx, const struct ct_key *key, __u32 set,
 				     const struct ct_backend *backend, const struct decision *d,
-				     struct ct_set_traffic *traffic)
+				     struct ct_set_traffic *traffic, __u64 now)
 {
-	struct ct_socket *s = bpf_sk_storage_get(&sockets, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	struct ct_socket *s = claim(bpf_get_socket_cookie(ctx));
 
 	if (!s) {
 		CT_ADD(&traffic->unmeasured, 1);
@@ -111,14 +111,15 @@ static __always_inline void remember(struct bpf_sock_addr *ctx, const struct ct_
 	s->address[2] = key->address[2];
 	s->address[3] = key->address[3];
 	s->port = key->port;
+	s->started = now;
 	s->backend = d->backend;
 	s->generation = backend->generation;
-	s->set = set;
-	s->prediction = d->prediction;
+	s->set = (__u16)set;
+	s->prediction = (__s16)d->prediction;
 	s->phase = CT_IDLE;
 	s->bytes_in = 0;
 	s->bytes_out = 0;
-	s->flags = CT_CHOSEN;
+	__sync_lock_test_and_set(&s->flags, CT_CHOSEN);
 }
 
 static __always_inline int refuse(void)
@@ -244,7 +245,7 @@ static __always_inline struct ct_backend *decide(struct bpf_sock_addr *ctx, cons
 		return 0;
 	}
 	count_steered(traffic, state, &d);
-	remember(ctx, key, index, backend, &d, traffic);
+	remember(ctx, key, index, backend, &d, traffic, now);
 	return backend;
 }
 

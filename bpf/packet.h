@@ -3,13 +3,13 @@
  * Turnaround: first payload out to first payload back on a client's socket, first payload in to first payload out on
  * a backend's. Also the TCP flags that tell who ended a connection.
  *
- * Invariants: leaves at once on a socket that is not ours and on a segment that carries neither payload nor FIN nor
- * RST; a retransmitted segment starts nothing (its end is not beyond the newest one seen); no shared counter is
- * touched per packet; bytes (without retransmitted ones) are kept with the socket and added when the connection ends or 1 MiB has gathered.
+ * Invariants: leaves at once on a segment that carries neither payload nor FIN nor RST, so the segments of a handshake
+ * cost next to nothing, and on a socket that is not ours; a retransmitted segment starts nothing (its end is not
+ * beyond the newest one seen); no shared counter is touched per packet. Bytes out are kept with the socket, bytes in are
+ * the kernel's own count of what arrived in order; both are added when the connection ends, and per MiB before.
  *
  * Left out: pipelined and streaming protocols blur the figure, it is a field signal; a request on the SYN
- * (TCP fast open) is not measured; IPv6 extension headers are not walked; bytes in that arrive behind newer ones (they
- * fill a hole that a loss left) look like retransmitted ones and are not counted.
+ * (TCP fast open) is not measured; IPv6 extension headers are not walked.
  */
 #ifndef CONTINUITY_PACKET_H
 #define CONTINUITY_PACKET_H
@@ -18,7 +18,7 @@
 #include <linux/ipv6.h>
 #include "result.h"
 
-#define CT_GATHER (1u << 20)
+#define CT_GATHER_SHIFT 20 /* bytes are added at every 2^20th sequence number */
 
 struct segment {
 	__u32 end; /* sequence number behind the payload */
@@ -86,68 +86,83 @@ static __always_inline void answer(struct ct_socket *s)
 	answered(s, t, st ? &st->regression : 0, bank ? &bank->choice : 0, bpf_ktime_get_ns());
 }
 
-static __always_inline void gather(struct ct_socket *s)
+/* Does the segment pass a multiple of CT_GATHER_SHIFT? Needs no memory of the last time. */
+static __always_inline int passes(const struct segment *g)
 {
-	struct ct_traffic *t;
-
-	if (s->bytes_in < CT_GATHER && s->bytes_out < CT_GATHER)
-		return;
-	t = traffic_of(s);
-	if (t)
-		flush_bytes(s, t);
+	return (g->end ^ (g->end - g->payload)) >> CT_GATHER_SHIFT != 0;
 }
 
-/* One segment of a socket of ours. `asks`: this direction carries requests. */
-static __always_inline void on_payload(struct ct_socket *s, const struct segment *g, __u32 *newest, __u32 *bytes,
-				       int asks)
+/* Payload that is new, either way. `asks`: this direction carries requests. */
+static __always_inline void on_payload(struct ct_socket *s, int asks)
 {
-	__s32 fresh = (__s32)(g->end - *newest);
-
-	if (fresh <= 0)
-		return;
-	*newest = g->end;
 	if (!(s->flags & CT_SPOKE))
 		flag(s, CT_SPOKE);
-	*bytes += (__u32)fresh < g->payload ? (__u32)fresh : g->payload;
 	if (asks) {
 		if (s->phase == CT_IDLE && !(s->flags & CT_OVER))
 			ask(s);
 	} else if (s->phase == CT_WAITING) {
 		answer(s);
 	}
-	gather(s);
 }
 
 static __always_inline struct ct_socket *measured(struct __sk_buff *skb)
 {
-	struct bpf_sock *sk = skb->sk;
-	struct ct_socket *s;
+	struct ct_socket *s = skb->sk ? socket_of(bpf_get_socket_cookie(skb)) : 0;
 
-	if (!sk)
-		return 0;
-	s = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	return s && s->flags & CT_ACTIVE ? s : 0;
 }
 
 static __always_inline void on_egress(struct __sk_buff *skb)
 {
-	struct ct_socket *s = measured(skb);
+	struct ct_socket *s;
+	struct ct_traffic *t;
 	struct segment g;
+	__s32 fresh;
 
-	if (!s || !(s->flags & CT_OPEN) || !parse(skb, &g) || !g.payload)
+	if (!parse(skb, &g) || !g.payload)
 		return;
-	on_payload(s, &g, &s->out_end, &s->bytes_out, !(s->flags & CT_SERVER));
+	s = measured(skb);
+	if (!s || !(s->flags & CT_OPEN))
+		return;
+	fresh = (__s32)(g.end - s->out_end);
+	if (fresh <= 0)
+		return;
+	s->out_end = g.end;
+	s->bytes_out += (__u32)fresh < g.payload ? (__u32)fresh : g.payload;
+	on_payload(s, !(s->flags & CT_SERVER));
+	t = passes(&g) ? traffic_of(s) : 0;
+	if (t)
+		gather_out(s, t);
+}
+
+/* Adds what had arrived in order before this segment. */
+static __always_inline void gather_received(struct __sk_buff *skb, struct ct_socket *s)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct bpf_tcp_sock *tcp = sk ? bpf_tcp_sock(sk) : 0;
+	struct ct_traffic *t = tcp ? traffic_of(s) : 0;
+
+	if (t)
+		gather_in(s, t, (__u32)tcp->bytes_received);
 }
 
 static __always_inline void on_ingress(struct __sk_buff *skb)
 {
-	struct ct_socket *s = measured(skb);
+	struct ct_socket *s;
 	struct segment g;
 
-	if (!s || !parse(skb, &g))
+	if (!parse(skb, &g) || !(g.payload | g.fin | g.rst))
 		return;
-	if (g.payload && s->flags & CT_OPEN)
-		on_payload(s, &g, &s->in_end, &s->bytes_in, s->flags & CT_SERVER);
+	s = measured(skb);
+	if (!s)
+		return;
+	if (s->flags & CT_OPEN && (__s32)(g.end - s->in_end) > 0) {
+		s->in_end = g.end;
+		if (g.payload)
+			on_payload(s, s->flags & CT_SERVER);
+	}
+	if (passes(&g) && s->flags & CT_OPEN)
+		gather_received(skb, s);
 	if (g.rst)
 		flag(s, CT_PEER_RST);
 	if (g.fin)

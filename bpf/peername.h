@@ -12,7 +12,7 @@
 
 static __always_inline struct ct_socket *translated(struct bpf_sock_addr *ctx)
 {
-	struct ct_socket *s = bpf_sk_storage_get(&sockets, ctx->sk, 0, 0);
+	struct ct_socket *s = socket_of(bpf_get_socket_cookie(ctx));
 
 	return s && (s->flags & (CT_ACTIVE | CT_SERVER)) == CT_ACTIVE ? s : 0;
 }

@@ -61,21 +61,18 @@ static __always_inline void handshake_started(struct bpf_sock_ops *ctx, struct c
 	struct ct_backend *b = bpf_map_lookup_elem(&backends, &at);
 	struct ct_traffic *t;
 
-	if (!(s->flags & CT_CHOSEN) || !b || b->generation != s->generation || !goes_to(ctx, b)) {
-		s->flags = 0;
-		return;
-	}
+	if (!(s->flags & CT_CHOSEN) || !b || b->generation != s->generation || !goes_to(ctx, b))
+		return give_back(bpf_get_socket_cookie(ctx));
 	s->flags = CT_CHOSEN | CT_ACTIVE;
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG |
+					       BPF_SOCK_OPS_RTO_CB_FLAG);
 	t = traffic_of(s);
 	if (!t)
 		return;
-	s->started = bpf_ktime_get_ns();
 	if (!won(s, CT_IDLE, CT_CONNECTING))
 		return;
 	CT_ADD(&t->attempts, 1);
 	wait_begin(s, t);
-	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG |
-					       BPF_SOCK_OPS_RTO_CB_FLAG);
 }
 
 static __always_inline void handshake_done(struct bpf_sock_ops *ctx, struct ct_socket *s)
@@ -89,7 +86,6 @@ static __always_inline void handshake_done(struct bpf_sock_ops *ctx, struct ct_s
 	s->in_end = ctx->rcv_nxt;
 	flag(s, CT_OPEN);
 	CT_ADD(&t->established, 1);
-	CT_ADD(&t->open, 1);
 }
 
 /* Payload on the segment that completed the handshake: it passed the listener, so no packet hook has seen it. */
@@ -125,34 +121,31 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx)
 	key.port = bpf_htons((__u16)ctx->local_port);
 	key.protocol = IPPROTO_TCP;
 	e = bpf_map_lookup_elem(&endpoints, &key);
-	if (!e || !ctx->sk)
+	if (!e)
 		return;
-	s = bpf_sk_storage_get(&sockets, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	s = claim(bpf_get_socket_cookie(ctx));
 	if (!s) {
 		CT_COUNT_NODE(unmeasured_passive);
 		return;
 	}
 	s->backend = e->endpoint;
 	s->generation = e->generation;
-	s->flags = CT_SERVER | CT_ACTIVE | CT_OPEN;
-	s->phase = CT_IDLE;
-	s->out_end = ctx->snd_nxt;
 	payload = carried(ctx);
+	s->started = payload ? bpf_ktime_get_ns() : about_now();
+	s->phase = payload ? CT_WAITING : CT_IDLE;
+	s->out_end = ctx->snd_nxt;
 	s->in_end = ctx->rcv_nxt + payload;
-	s->bytes_in = payload;
+	s->bytes_out = 0;
+	s->bytes_in = 0;
+	__sync_lock_test_and_set(&s->flags, CT_SERVER | CT_ACTIVE | CT_OPEN | (payload ? CT_SPOKE : 0));
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG |
+					       BPF_SOCK_OPS_RTO_CB_FLAG);
 	t = traffic_of(s);
 	if (!t)
 		return;
 	CT_ADD(&t->established, 1);
-	CT_ADD(&t->open, 1);
-	s->started = bpf_ktime_get_ns();
-	if (payload) {
-		s->flags |= CT_SPOKE;
-		s->phase = CT_WAITING;
+	if (payload)
 		wait_begin(s, t);
-	}
-	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG |
-					       BPF_SOCK_OPS_RTO_CB_FLAG);
 }
 
 /* The handshake ended without a connection. */
@@ -209,7 +202,15 @@ static __always_inline void slammed(struct ct_socket *s, struct ct_traffic *t, _
 	ct_on_failure(r, ct_now(now));
 }
 
-static __always_inline void ended(struct ct_socket *s, struct ct_traffic *t)
+/* Payload received in order: the kernel counts the peer's FIN as a byte. */
+static __always_inline __u32 received(struct bpf_sock_ops *ctx, const struct ct_socket *s)
+{
+	__u32 fin = s->flags & (CT_PEER_FIN | CT_PEER_END) && ctx->rcv_nxt == s->in_end + 1;
+
+	return (__u32)ctx->bytes_received - fin;
+}
+
+static __always_inline void ended(struct bpf_sock_ops *ctx, struct ct_socket *s, struct ct_traffic *t)
 {
 	__u64 now = bpf_ktime_get_ns();
 
@@ -219,12 +220,12 @@ static __always_inline void ended(struct ct_socket *s, struct ct_traffic *t)
 		request_failed(s, t, now);
 	else if (s->flags & (CT_PEER_RST | CT_PEER_END))
 		slammed(s, t, now);
-	flush_bytes(s, t);
 	if (!(s->flags & CT_OPEN))
 		return;
+	gather_out(s, t);
+	gather_in(s, t, received(ctx, s));
 	__sync_fetch_and_and(&s->flags, ~CT_OPEN);
 	CT_ADD(&t->closed, 1);
-	CT_ADD(&t->open, -1);
 	if (s->flags & CT_PEER_END || (s->flags & CT_PEER_RST && !(s->flags & CT_LOCAL_END)))
 		CT_ADD(&t->closed_by_peer, 1);
 }
@@ -236,7 +237,7 @@ static __always_inline void state_changed(struct bpf_sock_ops *ctx, struct ct_so
 	__u64 now;
 
 	if (!(s->flags & CT_ACTIVE))
-		return;
+		return to == BPF_TCP_CLOSE ? give_back(bpf_get_socket_cookie(ctx)) : (void)0;
 	if (ctx->args[0] == BPF_TCP_SYN_SENT && to == BPF_TCP_ESTABLISHED)
 		return handshake_done(ctx, s);
 	if (to == BPF_TCP_FIN_WAIT1)
@@ -244,10 +245,13 @@ static __always_inline void state_changed(struct bpf_sock_ops *ctx, struct ct_so
 	if (to != BPF_TCP_CLOSE_WAIT && to != BPF_TCP_CLOSE)
 		return;
 	t = traffic_of(s);
+	if (to == BPF_TCP_CLOSE) {
+		if (t)
+			ended(ctx, s, t);
+		return give_back(bpf_get_socket_cookie(ctx));
+	}
 	if (!t)
 		return;
-	if (to == BPF_TCP_CLOSE)
-		return ended(s, t);
 	flag(s, CT_PEER_END);
 	if (s->flags & CT_SERVER)
 		return;
@@ -272,9 +276,7 @@ static __always_inline void on_sockops(struct bpf_sock_ops *ctx)
 	default:
 		return;
 	}
-	if (!ctx->sk)
-		return;
-	s = bpf_sk_storage_get(&sockets, ctx->sk, 0, 0);
+	s = socket_of(bpf_get_socket_cookie(ctx));
 	if (!s)
 		return;
 	if (ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB)
@@ -305,11 +307,14 @@ static __always_inline void backend_left(struct ct_socket *s, struct ct_traffic 
 /* The last descriptor of a socket is closed. */
 static __always_inline void on_release(struct bpf_sock *ctx)
 {
-	struct ct_socket *s = bpf_sk_storage_get(&sockets, ctx, 0, 0);
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct ct_socket *s = socket_of(cookie);
 	struct ct_traffic *t;
 
-	if (!s || !(s->flags & CT_ACTIVE))
+	if (!s)
 		return;
+	if (!(s->flags & CT_ACTIVE))
+		return give_back(cookie);
 	if (!(s->flags & CT_PEER_END))
 		flag(s, CT_LOCAL_END);
 	t = traffic_of(s);

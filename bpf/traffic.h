@@ -50,7 +50,6 @@ static __always_inline void wait_begin(struct ct_socket *s, struct ct_traffic *t
 {
 	struct ct_record *r = record_of(s);
 
-	CT_ADD(&t->in_flight, 1);
 	CT_ADD(&t->waiting[age_bucket(s->started)], 1);
 	if (r)
 		ct_on_start(r);
@@ -58,7 +57,6 @@ static __always_inline void wait_begin(struct ct_socket *s, struct ct_traffic *t
 
 static __always_inline void wait_end(struct ct_socket *s, struct ct_traffic *t)
 {
-	CT_ADD(&t->in_flight, -1);
 	CT_ADD(&t->waiting[age_bucket(s->started)], -1);
 }
 
@@ -125,18 +123,22 @@ static __always_inline void gave_up(struct ct_socket *s, struct ct_traffic *t)
 		ct_on_abandon(r);
 }
 
-static __always_inline void flush_bytes(struct ct_socket *s, struct ct_traffic *t)
+/* Adds what the socket has received in order since the last time; `received` is the kernel's own count. */
+static __always_inline void gather_in(struct ct_socket *s, struct ct_traffic *t, __u32 received)
 {
-	__u32 out = s->bytes_out, in = s->bytes_in;
+	__s32 more = (__s32)(received - __sync_lock_test_and_set(&s->bytes_in, received));
 
-	if (out) {
-		s->bytes_out = 0;
+	if (more)
+		CT_ADD(&t->bytes_in, (__s64)more);
+}
+
+static __always_inline void gather_out(struct ct_socket *s, struct ct_traffic *t)
+{
+	__u32 out = s->bytes_out;
+
+	s->bytes_out = 0;
+	if (out)
 		CT_ADD(&t->bytes_out, out);
-	}
-	if (in) {
-		s->bytes_in = 0;
-		CT_ADD(&t->bytes_in, in);
-	}
 }
 
 #endif

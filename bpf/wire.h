@@ -11,13 +11,14 @@
 #include <linux/types.h>
 #include "choice.h"
 
-#define CT_SCHEMA 1
+#define CT_SCHEMA 2
 #define CT_BANKS 3u /* two under the word, one equal share of the last known alive */
 #define CT_ALIVE_BANK 2u
 #define CT_TURNAROUND_BUCKETS 96u /* quarter octaves of us */
 #define CT_CONNECT_BUCKETS 62u /* half octaves of us */
 #define CT_AGE_BUCKETS 64u
 #define CT_AGE_SHIFT 26 /* a bucket of the ring spans 2^26 ns of start times */
+#define CT_WAYS 8u /* sockets of a bucket: a cache line of cookies */
 
 struct ct_control {
 	__u32 schema;
@@ -80,33 +81,38 @@ struct ct_backend {
 	__u32 reserved;
 };
 
-/* Of one backend on one shard, in one role. Every field only ever added to. */
+/*
+ * Of one backend on one shard, in one role. Every field only ever added to. What a connection and a request that go
+ * well touch is in the first cache line.
+ */
 struct ct_traffic {
+	__u32 generation; /* of the index's present owner; written by the agent */
+	__u32 reserved;
 	__u64 attempts;
 	__u64 established;
+	__u64 connect_micros;
+	__u64 answered;
+	__u64 turnaround_micros;
+	__u64 bytes_out;
+	__u64 bytes_in;
+	__u64 closed;
+	__u64 closed_by_peer;
 	__u64 refused;
 	__u64 timed_out;
 	__u64 unreachable;
 	__u64 reset_before_data;
 	__u64 abandoned;
-	__u64 answered;
-	__u64 closed;
-	__u64 closed_by_peer;
-	__u64 bytes_out;
-	__u64 bytes_in;
-	__s64 in_flight; /* gauge */
-	__s64 open; /* gauge */
-	__u64 turnaround_micros;
-	__u64 connect_micros;
+	__u64 reserved_word;
 	__u32 turnaround[CT_TURNAROUND_BUCKETS];
 	__s32 waiting[CT_AGE_BUCKETS]; /* gauge, by start time */
 	__u32 connect[CT_CONNECT_BUCKETS];
-	__u32 generation; /* of the index's present owner; written by the agent */
-	__u32 reserved;
+	__u32 reserved_tail[2];
 };
 
 struct ct_set_traffic {
 	__u64 steered;
+	__u32 cursor;
+	__u32 reserved;
 	__u64 steered_in_hold;
 	__u64 steered_in_fallback;
 	__u64 passed_hold;
@@ -121,8 +127,6 @@ struct ct_set_traffic {
 	__u64 to_normal;
 	__u64 dripped;
 	__u64 unmeasured;
-	__u32 cursor;
-	__u32 reserved;
 	struct ct_regression regression;
 	__u64 reserved_words[11];
 };
@@ -133,6 +137,29 @@ struct ct_node {
 	__u64 unmeasured_passive;
 	__u64 outlived;
 	__u64 reserved[12];
+};
+
+/* Cookies of the sockets of one bucket; 0 = free. */
+struct ct_cookies {
+	__u64 way[CT_WAYS];
+};
+
+/* One socket's record, see socket.h. A cache line. */
+struct ct_socket {
+	__u32 address[4]; /* asked for */
+	__u64 started; /* ns, of what waits; without one, of the connection */
+	__u32 backend; /* index of the backend, or of the endpoint */
+	__u32 generation;
+	__u32 phase;
+	__u32 flags;
+	__u32 out_end; /* sequence number behind the newest payload sent */
+	__u32 in_end; /* and received */
+	__u32 bytes_out; /* not yet added to the counters */
+	__u32 bytes_in; /* added so far, low bits */
+	__u16 port; /* asked for */
+	__u16 set;
+	__s16 prediction;
+	__u16 reserved;
 };
 
 struct ct_learned {
@@ -169,15 +196,17 @@ CT_AT(ct_choice, mem, 12);
 CT_AT(ct_choice, drip, 16);
 CT_AT(ct_choice, mem_on, 24);
 CT_SIZE(ct_traffic, 1024);
-CT_AT(ct_traffic, in_flight, 96);
+CT_AT(ct_traffic, attempts, 8);
+CT_AT(ct_traffic, closed, 64);
 CT_AT(ct_traffic, turnaround, 128);
 CT_AT(ct_traffic, waiting, 512);
 CT_AT(ct_traffic, connect, 768);
-CT_AT(ct_traffic, generation, 1016);
 CT_SIZE(ct_set_traffic, 256);
-CT_AT(ct_set_traffic, cursor, 120);
+CT_AT(ct_set_traffic, cursor, 8);
 CT_AT(ct_set_traffic, regression, 128);
 CT_SIZE(ct_node, 128);
+CT_SIZE(ct_cookies, 64);
+CT_SIZE(ct_socket, 64);
 CT_SIZE(ct_learned, 4096);
 
 #endif

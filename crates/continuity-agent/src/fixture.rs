@@ -159,6 +159,7 @@ pub(crate) fn twin() -> MemoryDataplane {
         backends: 256,
         services: 64,
         endpoints: 64,
+        sockets: 1_024,
         shards: 1,
     };
     MemoryDataplane::in_memory(sizes).expect("a twin")

@@ -123,8 +123,8 @@ impl Meter {
             self.ages = AgeReader::default();
         }
         self.mark = Some(mark);
-        self.open = u64::try_from(traffic.open).unwrap_or(0);
-        sample.in_flight = u32::try_from(traffic.in_flight.max(0)).unwrap_or(u32::MAX);
+        self.open = traffic.open();
+        sample.in_flight = u32::try_from(traffic.in_flight().max(0)).unwrap_or(u32::MAX);
         sample.unanswered = self.ages.read(traffic, now).by_age;
     }
 }

@@ -42,7 +42,7 @@ pub struct NodeCounters {
     pub connects: u64,
     /// Connects whose service entry was stale.
     pub stale_service: u64,
-    /// Passive sockets of a known backend that could not be given storage.
+    /// Passive sockets of a known backend that found no room in the socket table.
     pub unmeasured_passive: u64,
     /// Sockets that outlived their backend's index.
     pub outlived: u64,

@@ -1,6 +1,6 @@
 //! The real dataplane: programs, maps and links in the kernel.
 //!
-//! Everything is pinned under one directory (`/sys/fs/bpf/continuity/v1/{maps,programs,links}`), so it outlives the
+//! Everything is pinned under one directory (`/sys/fs/bpf/continuity/v2/{maps,programs,links}`), so it outlives the
 //! agent. Opening takes over what is there: maps with their content, links by an atomic program update that drops no
 //! event. What is read back about the kernel comes from these pins and `BPF_OBJ_GET_INFO_BY_FD`, never by id, because
 //! the agent has no CAP_SYS_ADMIN.
@@ -114,6 +114,9 @@ impl Engine<Kernel> {
         };
         let engine = Self::restore(tables, kernel, sizes)?;
         let kernel = engine.backing();
+        if !hooks::measures(&kernel.pins, &kernel.cgroup)? {
+            object.forget_sockets(sizes)?;
+        }
         for hook in &kernel.expected {
             hooks::install(hook, &mut object, &kernel.pins, &kernel.cgroup)?;
         }

@@ -25,10 +25,10 @@ pub use traffic::{AGE_BUCKETS, AGE_SHIFT, Node, Regression, SetTraffic, Traffic}
 
 use bytemuck::{Pod, Zeroable};
 
-/// Version of this layout, stamped into the pinned control record and part of the pin path (`…/v1`).
+/// Version of this layout, stamped into the pinned control record and part of the pin path (`…/v2`).
 ///
 /// A program or agent that finds another number refuses to touch the maps.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Slots of one table: shares are multiples of 1/64 (`CT_SLOTS` in `bpf/choice.h`).
 pub const SLOTS: usize = 64;
@@ -41,6 +41,15 @@ pub const BANKS: u32 = 3;
 
 /// Index of the equal-share table among the [`BANKS`].
 pub const ALIVE_BANK: u32 = 2;
+
+/// Sockets of one bucket of the socket table: a cache line of cookies (`CT_WAYS`).
+pub const WAYS: u32 = 8;
+
+/// Cookies of one bucket; 0 = free.
+pub type Cookies = [u64; WAYS as usize];
+
+/// Size of one socket's record (`struct ct_socket`), which user space does not read.
+pub const SOCKET_BYTES: usize = 64;
 
 /// The one record that says whose maps these are and that the agent lives. Array map `control`, one entry.
 #[repr(C)]
@@ -84,11 +93,13 @@ pub mod map {
     pub const NODE: &str = "node";
     /// Array of [`crate::Learned`], one per set.
     pub const LEARNED: &str = "learned";
-    /// Socket-local storage; private to the kernel programs.
+    /// Array of buckets of [`crate::WAYS`] socket cookies.
+    pub const COOKIES: &str = "cookies";
+    /// Array of the sockets' records, index `bucket * WAYS + way`; private to the kernel programs.
     pub const SOCKETS: &str = "sockets";
 
     /// Every pinned map.
-    pub const ALL: [&str; 13] = [
+    pub const ALL: [&str; 14] = [
         CONTROL,
         SERVICES,
         ENDPOINTS,
@@ -101,6 +112,7 @@ pub mod map {
         SET_TRAFFIC,
         NODE,
         LEARNED,
+        COOKIES,
         SOCKETS,
     ];
 }

@@ -1,8 +1,9 @@
 //! Counters that the kernel writes: per backend, per set, per node.
 //!
 //! Every counter is added to atomically and only ever wraps; readers take differences. A CPU adds to its shard
-//! (`cpu & shard_mask`); the sum over the shards is the figure. Gauges (`in_flight`, `open`, `waiting`) go up on one
-//! shard and may go down on another, so a single shard can be negative and only the wrapping sum means something.
+//! (`cpu & shard_mask`); the sum over the shards is the figure. A gauge (`waiting`) goes up on one shard and may go down
+//! on another, so a single shard can be negative and only the wrapping sum means something. What follows from other
+//! figures (in flight, open) is not counted: each atomic addition costs on the way of a connect.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -14,14 +15,33 @@ pub const AGE_BUCKETS: usize = 64;
 /// A bucket of the ring spans 2^26 ns = 67.1 ms of start times; the whole ring 4.29 s.
 pub const AGE_SHIFT: u32 = 26;
 
-/// Traffic of one backend on one shard. 1 KiB, so that an element never crosses a page.
+/// Traffic of one backend on one shard. 1 KiB, so that an element never crosses a page; what a connection and a request
+/// that go well touch is in the first cache line.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Traffic {
+    /// Of the index's present owner, in every shard; sockets of a former owner no longer count. The agent writes it.
+    pub generation: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Handshakes started (client role); always 0 in the server role.
     pub attempts: u64,
     /// Handshakes that succeeded (client role), connections accepted (server role).
     pub established: u64,
+    /// Sum of handshake times, µs.
+    pub connect_micros: u64,
+    /// Requests answered: first payload back after first payload out.
+    pub answered: u64,
+    /// Sum of turnaround times, µs.
+    pub turnaround_micros: u64,
+    /// Payload bytes sent by the local side, without retransmissions; added when a connection ends, or per MiB.
+    pub bytes_out: u64,
+    /// Payload bytes that the local side received in order, likewise.
+    pub bytes_in: u64,
+    /// Established connections that ended.
+    pub closed: u64,
+    /// Of these, ended by the peer first.
+    pub closed_by_peer: u64,
     /// Handshakes answered by a reset.
     pub refused: u64,
     /// Handshakes or requests that the kernel gave up on after its retransmissions.
@@ -32,34 +52,16 @@ pub struct Traffic {
     pub reset_before_data: u64,
     /// Handshakes or requests that the client gave up on while it waited.
     pub abandoned: u64,
-    /// Requests answered: first payload back after first payload out.
-    pub answered: u64,
-    /// Established connections that ended.
-    pub closed: u64,
-    /// Of these, ended by the peer first.
-    pub closed_by_peer: u64,
-    /// Payload bytes sent by the local side, without retransmissions; added when a connection ends, or per MiB.
-    pub bytes_out: u64,
-    /// Payload bytes received by the local side, likewise.
-    pub bytes_in: u64,
-    /// Gauge: handshakes and requests that wait now.
-    pub in_flight: i64,
-    /// Gauge: connections established now.
-    pub open: i64,
-    /// Sum of turnaround times, µs.
-    pub turnaround_micros: u64,
-    /// Sum of handshake times, µs.
-    pub connect_micros: u64,
+    /// Zero.
+    pub reserved_word: u64,
     /// Turnaround histogram, [`crate::Scale::TURNAROUND`].
     pub turnaround: [u32; TURNAROUND_BUCKETS],
     /// Gauge: waiting handshakes and requests by start time, bucket `(start ns >> AGE_SHIFT) % AGE_BUCKETS`.
     pub waiting: [i32; AGE_BUCKETS],
     /// Handshake-time histogram, [`crate::Scale::CONNECT`].
     pub connect: [u32; CONNECT_BUCKETS],
-    /// Of the index's present owner, in every shard; sockets of a former owner no longer count. The agent writes it.
-    pub generation: u32,
     /// Zero.
-    pub reserved: u32,
+    pub reserved_tail: [u32; 2],
 }
 
 impl Traffic {
@@ -84,8 +86,6 @@ impl Traffic {
         for (sum, part) in counters {
             *sum = sum.wrapping_add(part);
         }
-        self.in_flight = self.in_flight.wrapping_add(other.in_flight);
-        self.open = self.open.wrapping_add(other.open);
         for (sum, part) in self.turnaround.iter_mut().zip(other.turnaround) {
             *sum = sum.wrapping_add(part);
         }
@@ -96,6 +96,18 @@ impl Traffic {
             *sum = sum.wrapping_add(part);
         }
         self.generation = other.generation;
+    }
+
+    /// Handshakes and requests that wait now, of the sum over the shards.
+    #[must_use]
+    pub fn in_flight(&self) -> i64 {
+        self.waiting.iter().map(|count| i64::from(*count)).sum()
+    }
+
+    /// Connections established now, of the sum over the shards.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.established.wrapping_sub(self.closed)
     }
 }
 
@@ -121,6 +133,10 @@ pub struct Regression {
 pub struct SetTraffic {
     /// Connects rewritten to a backend by the published field.
     pub steered: u64,
+    /// Position in the low-discrepancy sequence.
+    pub cursor: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Of these, while the field was frozen.
     pub steered_in_hold: u64,
     /// Connects shared equally over the last known alive in FALLBACK.
@@ -147,12 +163,8 @@ pub struct SetTraffic {
     pub to_normal: u64,
     /// Connects decided by the drip.
     pub dripped: u64,
-    /// Steered connects whose socket could not be given storage: steered, but not measured.
+    /// Steered connects whose socket found no room in the socket table: steered, but not measured.
     pub unmeasured: u64,
-    /// Position in the low-discrepancy sequence.
-    pub cursor: u32,
-    /// Zero.
-    pub reserved: u32,
     /// Predicted against realised turnaround.
     pub regression: Regression,
     /// Zero.
@@ -203,7 +215,7 @@ pub struct Node {
     pub connects: u64,
     /// Connects whose service entry was stale.
     pub stale_service: u64,
-    /// Passive sockets of a known backend that could not be given storage.
+    /// Passive sockets of a known backend that found no room in the socket table.
     pub unmeasured_passive: u64,
     /// Sockets whose backend index was given away while they lived; no longer counted.
     pub outlived: u64,
@@ -214,13 +226,13 @@ pub struct Node {
 const _: () = {
     use core::mem::{offset_of, size_of};
     assert!(size_of::<Traffic>() == 1024);
-    assert!(offset_of!(Traffic, in_flight) == 96);
+    assert!(offset_of!(Traffic, attempts) == 8);
+    assert!(offset_of!(Traffic, closed) == 64);
     assert!(offset_of!(Traffic, turnaround) == 128);
     assert!(offset_of!(Traffic, waiting) == 512);
     assert!(offset_of!(Traffic, connect) == 768);
-    assert!(offset_of!(Traffic, generation) == 1016);
     assert!(size_of::<SetTraffic>() == 256);
-    assert!(offset_of!(SetTraffic, cursor) == 120);
+    assert!(offset_of!(SetTraffic, cursor) == 8);
     assert!(offset_of!(SetTraffic, regression) == 128);
     assert!(size_of::<Node>() == 128);
 };

@@ -15,6 +15,7 @@ fn held(mode: Mode) -> (MemoryDataplane, std::sync::Arc<Lane>) {
         backends: 256,
         services: 64,
         endpoints: 64,
+        sockets: 1_024,
         shards: 1,
     };
     let mut node = NodeLoop::new(MemoryDataplane::in_memory(sizes).expect("a twin"));
@@ -61,8 +62,8 @@ fn the_first_read_sets_the_mark_and_the_second_gives_deltas() {
         traffic.timed_out += 1;
         traffic.unreachable += 1;
         traffic.turnaround[bucket(20_000)] += 7;
-        traffic.open = 3;
-        traffic.in_flight = 2;
+        traffic.closed += 4;
+        traffic.waiting[5] = 2;
     });
     let second = meter.sample(
         backend,

@@ -85,6 +85,13 @@ pub(super) fn install(hook: &Hook, object: &mut Object, pins: &Pins, cgroup: &Pa
     create(hook, program, pins, cgroup)
 }
 
+/// Whether the hook that sees sockets close is live, so that what is kept with sockets is true.
+pub(super) fn measures(pins: &Pins, cgroup: &Path) -> Result<bool, Error> {
+    let target = cgroup::id(cgroup)?;
+    let link = open_if_there(&pins.link("sockops"))?;
+    Ok(link.is_some_and(|link| is_at(link.as_fd(), target)))
+}
+
 fn is_at(link: BorrowedFd<'_>, cgroup: u64) -> bool {
     syscall::info::<LinkInfo>(link).is_ok_and(|info| info.cgroup == cgroup)
 }

@@ -5,13 +5,19 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Map, MapData},
-    programs::{Program, ProgramError},
+    programs::{Program, ProgramError, ProgramType},
+    sys::{BpfHelper, is_helper_supported},
 };
 use bytemuck::Zeroable as _;
-use continuity_wire::{BANKS, Control, SCHEMA_VERSION, map};
+use continuity_wire::{BANKS, Control, Cookies, SCHEMA_VERSION, WAYS, map};
 
 use super::{hooks::Hook, pins::Pins};
-use crate::{CapabilityId, CapabilityReport, Error, capacity::Capacities, region::Source, tables::Tables};
+use crate::{
+    CapabilityId, CapabilityReport, Error,
+    capacity::Capacities,
+    region::{Region, Source},
+    tables::Tables,
+};
 
 /// The programs, compiled by `build.rs`.
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/continuity.bpf.o"));
@@ -26,6 +32,10 @@ pub(super) fn load(pins: &Pins, sizes: Capacities, capabilities: &CapabilityRepo
     let shard_mask = sizes.shards - 1;
     let have_set_retval = u32::from(capabilities.has(CapabilityId::SetRetval));
     let have_release = u32::from(capabilities.has(CapabilityId::SockRelease));
+    let have_coarse = u32::from(
+        is_helper_supported(ProgramType::SockOps, BpfHelper::BPF_FUNC_ktime_get_coarse_ns).unwrap_or(false),
+    );
+    let bucket_shift = u64::BITS - buckets(sizes).ilog2();
     let mut loader = EbpfLoader::new();
     for name in map::ALL {
         loader.map_pin_path(name, pins.map(name));
@@ -36,18 +46,26 @@ pub(super) fn load(pins: &Pins, sizes: Capacities, capabilities: &CapabilityRepo
     loader
         .override_global("shard_mask", &shard_mask, true)
         .override_global("have_set_retval", &have_set_retval, true)
-        .override_global("have_release", &have_release, true);
+        .override_global("have_release", &have_release, true)
+        .override_global("have_coarse", &have_coarse, true)
+        .override_global("bucket_shift", &bucket_shift, true);
     let ebpf = loader.load(OBJECT).map_err(Box::new)?;
     Ok(Object { ebpf })
 }
 
-fn entries(sizes: Capacities) -> [(&'static str, u32); 12] {
+/// Buckets of the socket table: a power of two, at least two.
+pub(super) fn buckets(sizes: Capacities) -> u32 {
+    (sizes.sockets / WAYS).max(2)
+}
+
+fn entries(sizes: Capacities) -> [(&'static str, u32); 14] {
     let Capacities {
         sets,
         backends,
         services,
         endpoints,
         shards,
+        ..
     } = sizes;
     [
         (map::CONTROL, 1),
@@ -62,6 +80,8 @@ fn entries(sizes: Capacities) -> [(&'static str, u32); 12] {
         (map::SET_TRAFFIC, sets * shards),
         (map::NODE, shards),
         (map::LEARNED, sets),
+        (map::COOKIES, buckets(sizes)),
+        (map::SOCKETS, buckets(sizes) * WAYS),
     ]
 }
 
@@ -87,6 +107,17 @@ impl Object {
             Some(Map::Array(data)) => duplicate(data).map(Source::Map),
             _ => Err(Error::Missing(name)),
         })
+    }
+
+    /// Frees the records of sockets whose end nobody saw: no program was attached.
+    pub(super) fn forget_sockets(&self, sizes: Capacities) -> Result<(), Error> {
+        let Some(Map::Array(data)) = self.ebpf.map(map::COOKIES) else {
+            return Err(Error::Missing(map::COOKIES));
+        };
+        let buckets = buckets(sizes);
+        let source = Source::Map(duplicate(data)?);
+        let cookies = Region::new(map::COOKIES, size_of::<Cookies>(), buckets, source);
+        (0..buckets).try_for_each(|bucket| cookies.clear::<Cookies>(bucket))
     }
 
     pub(super) fn take_map(&mut self, name: &str) -> Option<Map> {

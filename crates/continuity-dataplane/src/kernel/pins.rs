@@ -13,8 +13,8 @@ use std::{
 };
 
 use continuity_wire::{
-    BANKS, Backend, Bank, Control, Endpoint, Learned, Node, Record, SCHEMA_VERSION, ServiceKey, ServiceValue,
-    Set, SetTraffic, Traffic, map,
+    BANKS, Backend, Bank, Control, Cookies, Endpoint, Learned, Node, Record, SCHEMA_VERSION, SOCKET_BYTES,
+    ServiceKey, ServiceValue, Set, SetTraffic, Traffic, WAYS, map,
 };
 
 use super::syscall::{self, MapInfo};
@@ -108,6 +108,7 @@ impl Pins {
                 &mut sizes.endpoints,
                 shards,
             ),
+            (map::SOCKETS, SOCKET_BYTES, &mut sizes.sockets, 1),
         ];
         for (name, value, size, per) in shaped {
             if let Some((info, _)) = self.shape(name, 4, value)? {
@@ -131,6 +132,7 @@ impl Pins {
             ),
             (map::SET_TRAFFIC, 4, size_of::<SetTraffic>(), sizes.sets * shards),
             (map::LEARNED, 4, size_of::<Learned>(), sizes.sets),
+            (map::COOKIES, 4, size_of::<Cookies>(), sizes.sockets / WAYS),
             (
                 map::ENDPOINTS,
                 size_of::<ServiceKey>(),

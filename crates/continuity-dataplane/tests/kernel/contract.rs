@@ -15,6 +15,7 @@ const SIZES: Capacities = Capacities {
     backends: 6,
     services: 4,
     endpoints: 2,
+    sockets: 1_024,
     shards: 2,
 };
 

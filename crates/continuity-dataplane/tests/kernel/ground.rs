@@ -66,6 +66,7 @@ impl Ground {
                 backends: 256,
                 services: 64,
                 endpoints: 64,
+                sockets: 4_096,
                 ..Capacities::of_this_node()
             },
             ..Options::default()
@@ -109,17 +110,17 @@ impl Ground {
 
     /// Pin of a map.
     pub(crate) fn map(&self, name: &str) -> PathBuf {
-        self.options.pins.join("v1/maps").join(name)
+        self.options.pins.join("v2/maps").join(name)
     }
 
     /// Pin of a program.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
-        self.options.pins.join("v1/programs").join(name)
+        self.options.pins.join("v2/programs").join(name)
     }
 
     /// Pin of a link.
     pub(crate) fn link(&self, name: &str) -> PathBuf {
-        self.options.pins.join("v1/links").join(name)
+        self.options.pins.join("v2/links").join(name)
     }
 }
 

@@ -95,7 +95,7 @@ fn upgrades_under_load_fail_no_connect_and_lose_no_event() {
     let made = made.load(Ordering::Relaxed);
     assert!(made > 100, "{made} connects");
     eventually("all are closed", || {
-        counters(&mut plane, &id(NAME), server.address).client.open == 0
+        counters(&mut plane, &id(NAME), server.address).client.open() == 0
     });
     let traffic = counters(&mut plane, &id(NAME), server.address).client;
     assert_eq!(
@@ -105,7 +105,7 @@ fn upgrades_under_load_fail_no_connect_and_lose_no_event() {
     assert_eq!(
         (
             traffic.closed,
-            traffic.in_flight,
+            traffic.in_flight(),
             traffic.waiting.iter().sum::<i32>()
         ),
         (made, 0, 0)
@@ -123,10 +123,10 @@ fn pins_of_another_schema_are_refused_with_a_sentence_and_left_alone() {
     let error = KernelDataplane::open_or_load(&ground.options)
         .err()
         .expect("refused");
-    assert!(matches!(error, Error::Schema { found: 7, .. }), "{error}");
+    assert!(matches!(error, Error::Schema { found: 8, .. }), "{error}");
     assert_eq!(error.category(), Category::Version);
     assert!(
-        error.to_string().contains("schema 7, this agent speaks 1"),
+        error.to_string().contains("schema 8, this agent speaks 2"),
         "{error}"
     );
     let report = probe(&ground.options);
@@ -227,7 +227,7 @@ fn a_hook_that_was_taken_away_is_noticed_and_put_back() {
     plane.verify().expect("put back");
     equal(&mut plane, &id(NAME));
     connect(vip(80)).expect("steered again");
-    assert_eq!(pins(&ground.options.pins.join("v1/links")).len(), HOOKS.len());
+    assert_eq!(pins(&ground.options.pins.join("v2/links")).len(), HOOKS.len());
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn an_index_that_changed_hands_neither_gets_the_former_sets_connects_nor_its_cou
     });
     let seen = counters(&mut plane, &id("b"), second.address);
     assert_eq!(
-        (seen.client.attempts, seen.client.answered, seen.client.open),
+        (seen.client.attempts, seen.client.answered, seen.client.open()),
         (1, 0, 0)
     );
     assert!(plane.read_node().unwrap().outlived > 0);

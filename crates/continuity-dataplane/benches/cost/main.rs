@@ -8,9 +8,10 @@
     reason = "a bench ends by panic, and it uses a part of the kernel tests' ground"
 )]
 
-#[path = "../tests/kernel/ground.rs"]
+#[path = "../../tests/kernel/ground.rs"]
 mod ground;
-#[path = "../tests/kernel/server.rs"]
+mod meter;
+#[path = "../../tests/kernel/server.rs"]
 mod server;
 
 use std::{
@@ -18,18 +19,37 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aya::{programs::ProgramInfo, sys::Stats};
+use aya::sys::Stats;
 use continuity_dataplane::{Dataplane as _, HOOKS, KernelDataplane};
 use socket2::{Domain, Socket, Type};
 
 use crate::{
     ground::{Ground, connect, listen, serve, set, vip},
+    meter::{Meter, Reading},
     server::{Manner, Server, ask},
 };
 
 const CONNECTS: u32 = 2_000;
 const BLOCKS: usize = 20;
 const PER_BLOCK: usize = 100;
+
+/// Prints what each program took between two moments of a connection, medians over connections: a mean would count
+/// whoever preempted a program, since the kernel's clock runs on.
+fn table(phase: &str, samples: &[Reading]) {
+    let mut sums: Vec<u64> = Vec::new();
+    for sample in samples {
+        sums.push(sample.iter().map(|(time, _)| time).sum());
+    }
+    println!("{phase}: {} ns in programs", quantile(&mut sums, 500));
+    for (at, hook) in HOOKS.iter().enumerate() {
+        let mut times: Vec<u64> = samples.iter().map(|sample| sample[at].0).collect();
+        let mut runs: Vec<u64> = samples.iter().map(|sample| sample[at].1).collect();
+        let (time, runs) = (quantile(&mut times, 500), quantile(&mut runs, 500));
+        if runs > 0 {
+            println!("  {:14} {time:5} ns in {runs} runs", hook.name);
+        }
+    }
+}
 
 fn programs() {
     let ground = Ground::new();
@@ -40,26 +60,25 @@ fn programs() {
     let addresses: Vec<_> = servers.iter().map(|server| server.address).collect();
     serve(&mut plane, vec![set("cost", &[vip(80)], &addresses)]);
     let _stats = aya::sys::enable_stats(Stats::RunTime).expect("count run time");
+    let meter = Meter::of(&ground);
+    let mut phases: [Vec<Reading>; 3] = Default::default();
     for _ in 0..CONNECTS {
         plane.heartbeat();
+        let mut moments = vec![meter.read()];
         let mut client = connect(vip(80)).expect("connect");
+        moments.push(meter.read());
         ask(&mut client).expect("an answer");
-        client.peer_addr().expect("a peer");
-    }
-    for hook in &HOOKS {
-        let info = ProgramInfo::from_pin(ground.program(hook.name)).expect("the pinned program");
-        let (time, runs) = (
-            info.run_time(),
-            u32::try_from(info.run_count()).unwrap_or(u32::MAX),
-        );
-        if runs == 0 {
-            continue;
+        moments.push(meter.read());
+        drop(client);
+        std::thread::sleep(Duration::from_millis(1));
+        moments.push(meter.read());
+        for (phase, pair) in phases.iter_mut().zip(moments.windows(2)) {
+            let change = pair[0].iter().zip(&pair[1]);
+            phase.push(change.map(|(was, is)| (is.0 - was.0, is.1 - was.1)).collect());
         }
-        println!(
-            "{:14} {:5} ns a run, {runs} runs",
-            hook.name,
-            (time / runs).as_nanos()
-        );
+    }
+    for (name, samples) in ["connect(2)", "request and answer", "close"].iter().zip(&phases) {
+        table(name, samples);
     }
 }
 
