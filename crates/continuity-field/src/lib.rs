@@ -13,6 +13,7 @@
 pub mod admission;
 mod alarm;
 mod baseline;
+pub mod caller;
 mod config;
 mod demand;
 mod drip;
