@@ -6,6 +6,7 @@
 mod notes;
 mod resume;
 pub(crate) mod sibling;
+mod verdict;
 mod view;
 
 use std::collections::BTreeMap;
@@ -181,7 +182,7 @@ impl Track {
                     .map(|known| known.index)
             })
             .collect();
-        self.verdicts = adopt_verdicts(&self.verdicts, &lane, now);
+        self.verdicts = verdict::adopt(&self.verdicts, &lane, now);
         self.lane = lane;
     }
 
@@ -203,7 +204,8 @@ impl Track {
         let interval = self.last_read.map_or(0, |last| now.kernel.saturating_sub(last));
         self.last_read = Some(now.kernel);
         self.observe(&counters, samples, interval, now);
-        let verdicts = [self.verdicts.as_slice(), self.resume.verdicts(), &self.heard].concat();
+        let mut verdicts = [self.verdicts.as_slice(), self.resume.verdicts(), &self.heard].concat();
+        verdict::release_spent(&mut verdicts, self.state.outcome(), &self.resume, now);
         let advice = Advice {
             active_nodes: self.lane.advice.active_nodes,
             offered_milli_per_second: self.fleet_milli(),
@@ -342,27 +344,4 @@ fn recall(key: &LaneKey, page: &[u8], now: Instant) -> (Notes, SetState) {
         SetState::default()
     });
     (Notes::recall(memory, now), state)
-}
-
-/// Verdicts on this node's clock. One that was known keeps the time it was given: it acts once.
-fn adopt_verdicts(known: &[Verdict], lane: &Lane, now: Instant) -> Vec<Verdict> {
-    let fresh = lane
-        .advice
-        .verdicts
-        .iter()
-        .filter(|verdict| verdict.expires_millis > now.wall_millis);
-    fresh
-        .map(|verdict| {
-            let left = verdict.expires_millis.saturating_sub(now.wall_millis);
-            let expires = Nanos(now.kernel) + Nanos::from_millis(u64::try_from(left).unwrap_or(0));
-            let same = |old: &&Verdict| old.backend == verdict.backend && old.kind == verdict.kind;
-            let given = known.iter().find(same).map_or(Nanos(now.kernel), |old| old.given);
-            Verdict {
-                backend: verdict.backend,
-                kind: verdict.kind,
-                given,
-                expires,
-            }
-        })
-        .collect()
 }

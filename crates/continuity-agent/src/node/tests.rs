@@ -286,6 +286,156 @@ fn a_verdict_that_is_renewed_isolates_once_and_not_again_after_a_clean_test() {
     );
 }
 
+/// The loop adopts a plan whose advice says this about the second backend, until so long after now.
+fn advise(
+    node: &mut NodeLoop<MemoryDataplane>,
+    said: Option<continuity_field::VerdictKind>,
+    millis: i64,
+    wall: i64,
+) {
+    let mut judged = Desired::clone(node.desired());
+    let lane = judged.lanes.get_mut(&lane_key()).expect("the lane");
+    let mut advised = Lane::clone(lane);
+    let verdict = said.map(|kind| crate::lane::SharedVerdict {
+        backend: crate::lane::backend_id(address(2, 2)),
+        kind,
+        expires_millis: wall + millis,
+    });
+    advised.advice.verdicts = verdict.into_iter().collect();
+    *lane = Arc::new(advised);
+    node.adopt(Arc::new(judged), wall).expect("adopted");
+}
+
+/// A loop whose second backend is isolated on the word of others, for a minute.
+fn hearsay() -> NodeLoop<MemoryDataplane> {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    serve(&mut node, 300, 10, &[(1, 20_000), (2, 20_000), (3, 20_000)]);
+    advise(
+        &mut node,
+        Some(continuity_field::VerdictKind::Isolate),
+        60_000,
+        WALL,
+    );
+    // No test of its own reaches it: nothing but the word of others can end it.
+    serve(&mut node, 40, 10, &[(1, 20_000), (3, 20_000)]);
+    let sick = &shot(&node).backends[1];
+    assert_eq!(sick.state, continuity_field::BackendState::Isolated);
+    assert!(sick.hearsay, "{}", sick.reason);
+    node
+}
+
+#[test]
+fn an_isolation_on_the_word_of_others_ends_with_their_release() {
+    let mut node = hearsay();
+    advise(
+        &mut node,
+        Some(continuity_field::VerdictKind::Release),
+        60_000,
+        WALL,
+    );
+    serve(&mut node, 2, 10, &[(1, 20_000), (3, 20_000)]);
+    let state = shot(&node).backends[1].state;
+    assert_eq!(state, continuity_field::BackendState::Returning);
+}
+
+#[test]
+fn a_release_that_comes_during_the_hold_acts_at_its_end() {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    serve(&mut node, 300, 10, &[(1, 20_000), (2, 20_000), (3, 20_000)]);
+    let others = [(1, 20_000), (3, 20_000)];
+    advise(
+        &mut node,
+        Some(continuity_field::VerdictKind::Isolate),
+        60_000,
+        WALL,
+    );
+    serve(&mut node, 2, 10, &others);
+    advise(
+        &mut node,
+        Some(continuity_field::VerdictKind::Release),
+        60_000,
+        WALL,
+    );
+    serve(&mut node, 2, 10, &others);
+    let state = |node: &NodeLoop<MemoryDataplane>| shot(node).backends[1].state;
+    assert_eq!(
+        state(&node),
+        continuity_field::BackendState::Isolated,
+        "held for 2 s"
+    );
+    serve(&mut node, 14, 10, &others);
+    assert_eq!(state(&node), continuity_field::BackendState::Returning);
+}
+
+#[test]
+fn an_isolation_on_the_word_of_others_ends_when_the_word_is_gone_or_old() {
+    let mut gone = hearsay();
+    advise(&mut gone, None, 0, WALL);
+    serve(&mut gone, 2, 10, &[(1, 20_000), (3, 20_000)]);
+    assert_eq!(
+        shot(&gone).backends[1].state,
+        continuity_field::BackendState::Returning
+    );
+
+    let mut old = hearsay();
+    // 60 s at 150 ms a round, 40 of them served already.
+    serve(&mut old, 355, 10, &[(1, 20_000), (3, 20_000)]);
+    assert_eq!(
+        shot(&old).backends[1].state,
+        continuity_field::BackendState::Isolated
+    );
+    serve(&mut old, 10, 10, &[(1, 20_000), (3, 20_000)]);
+    assert_eq!(
+        shot(&old).backends[1].state,
+        continuity_field::BackendState::Returning
+    );
+}
+
+#[test]
+fn what_the_node_found_itself_does_not_end_with_the_word_of_others() {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    serve(&mut node, 300, 10, &[(1, 20_000), (2, 20_000), (3, 20_000)]);
+    serve(&mut node, 20, 10, &[(1, 20_000), (2, 520_000), (3, 20_000)]);
+    advise(
+        &mut node,
+        Some(continuity_field::VerdictKind::Isolate),
+        5_000,
+        WALL,
+    );
+    serve(&mut node, 100, 10, &[(1, 20_000), (3, 20_000)]);
+    assert_eq!(
+        shot(&node).backends[1].state,
+        continuity_field::BackendState::Isolated
+    );
+}
+
+#[test]
+fn an_isolation_on_the_word_of_others_outlives_the_agent_as_such() {
+    let node = hearsay();
+    let (plan, before) = (Arc::clone(node.desired()), shot(&node));
+    let mut again = NodeLoop::new(node.into_plane());
+    again.adopt(plan, WALL).expect("adopted");
+    let others = [(1, 20_000), (3, 20_000)];
+    serve(&mut again, 20, 10, &others);
+    let (sick, was) = (&shot(&again).backends[1], &before.backends[1]);
+    assert_eq!(
+        (sick.state, sick.hearsay, &sick.reason),
+        (was.state, true, &was.reason)
+    );
+    advise(&mut again, None, 0, WALL);
+    serve(&mut again, 2, 10, &others);
+    assert_eq!(
+        shot(&again).backends[1].state,
+        continuity_field::BackendState::Returning
+    );
+}
+
 #[test]
 fn an_agent_that_restarts_in_an_incident_leaves_the_sick_backend_out() {
     let mut node = node_loop();

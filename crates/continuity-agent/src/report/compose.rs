@@ -149,20 +149,35 @@ fn join(first: &mut SetReport, second: SetReport) {
     first.p50_micros = first.p50_micros.max(second.p50_micros);
     first.p99_micros = first.p99_micros.max(second.p99_micros);
     first.demand = join_demand(first.demand, second.demand);
+    if let (Some(one), Some(other)) = (&mut first.would_have, second.would_have) {
+        one.regime = one.regime.max(other.regime);
+        let fresh = other.isolated.iter().filter(|address| {
+            let Some(pod) = pod_of(&second.backends, address) else {
+                return true;
+            };
+            let told = |known: &String| pod_of(&first.backends, known) == Some(pod);
+            !one.isolated.iter().any(told)
+        });
+        let fresh: Vec<String> = fresh.cloned().collect();
+        one.isolated.extend(fresh);
+        one.isolated.truncate(WOULD_ISOLATE_MAX);
+    }
     first.backends.extend(second.backends);
     first
         .backends
         .sort_by_key(|backend| std::cmp::Reverse(backend.state));
     first.backends.truncate(BACKENDS_MAX);
-    first.backends_total += second.backends_total;
+    // A pod with an address of each family is one backend; a set has the same pods in both.
+    first.backends_total = first.backends_total.max(second.backends_total);
     if first.refusal.is_empty() {
         first.refusal = second.refusal;
     }
-    if let (Some(one), Some(other)) = (&mut first.would_have, second.would_have) {
-        one.regime = one.regime.max(other.regime);
-        one.isolated.extend(other.isolated);
-        one.isolated.truncate(WOULD_ISOLATE_MAX);
-    }
+}
+
+/// The pod behind an address, where it is known.
+fn pod_of<'a>(backends: &'a [BackendReport], address: &str) -> Option<&'a str> {
+    let backend = backends.iter().find(|backend| backend.address == address)?;
+    (!backend.pod.is_empty()).then_some(&*backend.pod)
 }
 
 /// A pod answers on both families, so capacity and counts of backends are not summed; work is.

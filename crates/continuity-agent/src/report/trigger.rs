@@ -1,7 +1,7 @@
 //! When a report is worth a write. Pure: the last written status, the present one, and the time.
 //!
-//! Transitions go at once, then at least 5 s apart; a moved rate waits for the spacing that the plan advises for the size
-//! of the fleet; everything else waits for the resync. New advice alone never triggers: else one write of the operator
+//! Transitions go at once, then at least 5 s apart; a moved rate, and while something is wrong a moved pressure, share or
+//! p99, wait for the spacing that the plan advises for the size of the fleet; everything else waits for the resync. New advice alone never triggers: else one write of the operator
 //! would cost one write of every node.
 
 use std::collections::BTreeMap;
@@ -29,6 +29,8 @@ pub enum Cause {
     Transition,
     /// An offered rate has moved.
     Rate,
+    /// A figure that people follow while something is wrong has moved.
+    Figure,
     /// The time has come.
     Resync,
 }
@@ -56,8 +58,13 @@ pub fn due(written: &Written, status: &ContinuityNodeStatus, spacing: Duration) 
     if written.transition_age >= TRANSITION_SPACING && standing_changed(last, status) {
         return Some(Cause::Transition);
     }
-    if written.age >= spacing.max(TRANSITION_SPACING) && rates_moved(last, status) {
-        return Some(Cause::Rate);
+    if written.age >= spacing.max(TRANSITION_SPACING) {
+        if rates_moved(last, status) {
+            return Some(Cause::Rate);
+        }
+        if figures_moved(last, status) {
+            return Some(Cause::Figure);
+        }
     }
     (written.age >= RESYNC.max(spacing)).then_some(Cause::Resync)
 }
@@ -127,6 +134,58 @@ fn rates_moved(last: &ContinuityNodeStatus, now: &ContinuityNodeStatus) -> bool 
         let reported = before.get(&(&*set.namespace, &*set.set)).copied().unwrap_or(0);
         moved(reported, offered(set))
     })
+}
+
+/// Pressure that counts as moved, and from which a set is no longer as usual, thousandths.
+const PRESSURE_STEP: i64 = 100;
+/// Share of a backend that is out or coming back that counts as moved, parts per million: 1 %.
+const SHARE_STEP: u32 = 10_000;
+
+/// A figure of a set that is, or was when it was last told, not as usual has moved by what a person would notice. Calm sets
+/// cost nothing: the noise of their figures is no news.
+fn figures_moved(last: &ContinuityNodeStatus, now: &ContinuityNodeStatus) -> bool {
+    let before: BTreeMap<(&str, &str), &SetReport> = last
+        .sets
+        .iter()
+        .map(|set| ((&*set.namespace, &*set.set), set))
+        .collect();
+    now.sets.iter().any(|set| {
+        before
+            .get(&(&*set.namespace, &*set.set))
+            .is_some_and(|before| (unusual(before) || unusual(set)) && figure_moved(before, set))
+    })
+}
+
+fn unusual(set: &SetReport) -> bool {
+    set.regime != continuity_api::node::Regime::Laminar
+        || set.pressure_milli >= 1_000 + PRESSURE_STEP
+        || set
+            .backends
+            .iter()
+            .any(|backend| backend.state != BackendState::Active)
+}
+
+fn figure_moved(before: &SetReport, now: &SetReport) -> bool {
+    let pressure = before.pressure_milli.abs_diff(now.pressure_milli) >= PRESSURE_STEP.unsigned_abs()
+        && before.pressure_milli.abs_diff(now.pressure_milli) * 10 > before.pressure_milli.unsigned_abs();
+    // By half up or by a third down.
+    let (low, high) = (
+        before.p99_micros.min(now.p99_micros),
+        before.p99_micros.max(now.p99_micros),
+    );
+    let p99 = high.saturating_mul(2) > low.saturating_mul(3);
+    let share = now
+        .backends
+        .iter()
+        .filter(|backend| backend.state != BackendState::Active)
+        .any(|backend| {
+            let known = before
+                .backends
+                .iter()
+                .find(|known| known.address == backend.address);
+            known.is_some_and(|known| known.share_ppm.abs_diff(backend.share_ppm) >= SHARE_STEP)
+        });
+    pressure || p99 || share
 }
 
 #[cfg(test)]

@@ -80,15 +80,18 @@ impl Resume {
 
     /// Ends early when the law holds whom the old agent had isolated, and their slots are gone.
     pub(super) fn settle(&mut self, outcome: &Outcome) {
-        let Self::Waiting { backends, .. } = self else {
+        let Self::Waiting { rounds, backends, .. } = self else {
             return;
         };
+        // In the round of the reading the verdicts are not heeded yet: the law knew by itself, and why.
+        let knew = *rounds == ROUNDS;
         let held = |id: &BackendId| {
             let view = outcome.backends.iter().find(|view| view.id == *id);
             view.is_none_or(|view| view.isolation.is_some() && view.slots == 0)
         };
         if backends.iter().all(held) {
-            *self = Self::Over(std::mem::take(backends));
+            let inherited = std::mem::take(backends);
+            *self = Self::Over(if knew { BTreeSet::new() } else { inherited });
         }
     }
 

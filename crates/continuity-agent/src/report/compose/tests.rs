@@ -158,7 +158,30 @@ fn the_families_of_a_set_are_one_report() {
         (set.demand.offered_milli_per_second, set.demand.in_service),
         (1_000_000, 3)
     );
-    assert_eq!((set.backends_total, set.backends.len()), (6, 6));
+    assert_eq!(
+        (set.backends_total, set.backends.len()),
+        (3, 6),
+        "three pods with two addresses each"
+    );
+}
+
+#[test]
+fn a_pod_of_both_families_would_have_been_isolated_once() {
+    let four = shot(lane(Mode::Observe), field::Regime::Transition, Some(1));
+    let mut six = four.clone();
+    let mut other = Lane::clone(&six.lane);
+    for (host, backend) in (1_u16..).zip(other.backends.iter_mut()) {
+        let address = std::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, host);
+        backend.address = (address, 8080).into();
+    }
+    six.lane = Arc::new(other);
+    six.key = LaneKey {
+        family: Family::V6,
+        ..lane_key()
+    };
+    let status = status(&snapshot(vec![four, six]));
+    let would = status.sets[0].would_have.as_ref().expect("would have");
+    assert_eq!(would.isolated, ["10.244.2.2:8080"]);
 }
 
 #[test]

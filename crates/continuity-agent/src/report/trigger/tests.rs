@@ -93,7 +93,10 @@ fn figures_times_and_advice_are_no_transition() {
         set.since = Some(Time(jiff::Timestamp::UNIX_EPOCH));
         set.backends[1].share_ppm = 10;
     });
-    assert_eq!(due(&written(LONG, LONG), &figures, SPACING), None);
+    assert_eq!(
+        due(&written(Duration::from_secs(9), LONG), &figures, SPACING),
+        None
+    );
 }
 
 #[test]
@@ -129,4 +132,53 @@ fn a_condition_counts_by_status_and_reason_and_not_by_its_sentence() {
         due(&last, &with("Degraded", "a"), SPACING),
         Some(Cause::Transition)
     );
+}
+
+#[test]
+fn figures_of_a_set_in_trouble_are_told_every_spacing_and_those_of_a_calm_one_are_not() {
+    type Change = fn(&mut SetReport);
+    let figures: [(&str, Change); 3] = [
+        ("pressure", |set| set.pressure_milli = 1_600),
+        ("p99", |set| set.p99_micros = 160_000),
+        ("share", |set| set.backends[1].share_ppm = 40_000),
+    ];
+    let trouble = |set: &mut SetReport| {
+        set.regime = Regime::Transition;
+        set.pressure_milli = 1_300;
+        set.p99_micros = 100_000;
+        set.backends[1].state = BackendState::Returning;
+        set.backends[1].share_ppm = 20_000;
+    };
+    for (name, figure) in figures {
+        let before = |age| Written {
+            status: Some(status(trouble)),
+            ..written(age, LONG)
+        };
+        let moved = status(|set| {
+            trouble(set);
+            figure(set);
+        });
+        assert_eq!(
+            due(&before(SPACING), &moved, SPACING),
+            Some(Cause::Figure),
+            "{name}"
+        );
+        assert_eq!(
+            due(&before(Duration::from_secs(9)), &moved, SPACING),
+            None,
+            "{name} keeps the spacing"
+        );
+    }
+    let noise = status(|set| set.p99_micros = 900_000);
+    assert_eq!(due(&written(LONG, LONG), &noise, SPACING), None);
+}
+
+#[test]
+fn the_way_back_to_as_usual_is_told_too() {
+    let high = Written {
+        status: Some(status(|set| set.pressure_milli = 1_200)),
+        ..written(SPACING, LONG)
+    };
+    let calm = status(|set| set.pressure_milli = 1_000);
+    assert_eq!(due(&high, &calm, SPACING), Some(Cause::Figure));
 }
