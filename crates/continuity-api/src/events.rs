@@ -22,3 +22,14 @@ pub const POLICY_PROGRAMMED: &str = "PolicyProgrammed";
 pub const NODE_DEGRADED: &str = "NodeDegraded";
 /// On a node's object: its dataplane is ready again. Normal.
 pub const NODE_READY: &str = "NodeReady";
+
+/// On a timeline only: a policy began to follow the set.
+pub const SET_FOLLOWED: &str = "SetFollowed";
+/// On a timeline only: another policy, another generation of it, or another mode is in force.
+pub const POLICY_CHANGED: &str = "PolicyChanged";
+/// On a timeline only: a backend serves again after none did.
+pub const BACKENDS_BACK: &str = "BackendsBack";
+/// On a timeline only: admission refuses more than before.
+pub const ADMISSION_TIGHTENED: &str = "AdmissionTightened";
+/// On a timeline only: admission refuses less than before.
+pub const ADMISSION_RELAXED: &str = "AdmissionRelaxed";

@@ -1,6 +1,6 @@
 //! CRD types, validation, and the condition and reason vocabulary of Continuity.
 //!
-//! This crate is the contract between operator, agents and command line: four kinds in
+//! This crate is the contract between operator, agents and command line: five kinds in
 //! `continuity.nity.io/v1alpha1`, the names that go into conditions, events, metrics and labels, the one function
 //! that names a set, and the one function that turns a policy into the constants an agent runs.
 //! It reads no clock, does no I/O and knows no runtime, so that every part can depend on it.
@@ -24,6 +24,7 @@ pub mod schema;
 pub mod selector;
 pub mod set;
 pub mod target;
+pub mod timeline;
 
 pub use compile::compile;
 pub use name::set_name;
@@ -31,6 +32,7 @@ pub use node::{ContinuityNode, ContinuityNodeSpec, ContinuityNodeStatus};
 pub use plan::{CompiledPolicy, EquivalencePlan, EquivalencePlanSpec};
 pub use policy::{ContinuityPolicy, ContinuityPolicySpec, ContinuityPolicyStatus};
 pub use set::{EquivalenceSet, EquivalenceSetSpec, EquivalenceSetStatus};
+pub use timeline::{EquivalenceTimeline, EquivalenceTimelineSpec};
 
 /// API group of every kind.
 pub const GROUP: &str = "continuity.nity.io";

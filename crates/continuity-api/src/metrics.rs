@@ -1,6 +1,8 @@
 //! Names of metrics. Base units; counters end in `_total`; labels come from closed sets, object names stand on per-set
 //! gauges only.
 
+pub mod catalogue;
+
 /// Gauge: wanted replicas of a set. Labels namespace, service, port. Also the external metric's name.
 pub const DESIRED_REPLICAS: &str = "continuity_desired_replicas";
 /// Gauge: regime of a set as 0 laminar, 1 recovery, 2 transition, 3 crisis. Labels namespace, service, port.
@@ -20,6 +22,10 @@ pub const OPERATOR_COALESCED: &str = "continuity_operator_status_coalesced_total
 pub const OPERATOR_QUEUE: &str = "continuity_operator_queue_objects";
 /// Counter: updates refused because the queue was full.
 pub const OPERATOR_DROPPED: &str = "continuity_operator_queue_dropped_total";
+/// Gauge: mode by the API server's answers: 0 NORMAL, 1 DEGRADED, 2 READ_ONLY, 3 DRAINING.
+pub const OPERATOR_MODE: &str = "continuity_operator_mode";
+/// Gauge: writes that are put apart because they fail by their own fault.
+pub const OPERATOR_QUARANTINED: &str = "continuity_operator_queue_quarantined_objects";
 /// Counter: passes of the decision loop.
 pub const OPERATOR_PASSES: &str = "continuity_operator_passes_total";
 /// Histogram: time of one pass in seconds.

@@ -3,14 +3,14 @@
 //! The derive leaves two things that a pass over the finished schema mends: `Option` becomes `nullable`, which would let a
 //! GitOps tool store nulls, and nested types repeat their own text where a field has one.
 
-use crate::{ContinuityNode, ContinuityPolicy, EquivalencePlan, EquivalenceSet};
+use crate::{ContinuityNode, ContinuityPolicy, EquivalencePlan, EquivalenceSet, EquivalenceTimeline};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube_core::CustomResourceExt;
 use serde_yaml_ng::{Number, Value};
 
-/// The four CRDs, in the order they are documented.
+/// The CRDs, in the order they are documented.
 #[must_use]
 pub fn definitions() -> Vec<CustomResourceDefinition> {
     let generated = [
@@ -18,6 +18,7 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
         EquivalenceSet::crd(),
         EquivalencePlan::crd(),
         ContinuityNode::crd(),
+        EquivalenceTimeline::crd(),
     ];
     generated.into_iter().map(mended).collect()
 }

@@ -4,6 +4,9 @@
 //! Left out: metadata, and anything a schema does not say.
 
 mod field;
+mod metric;
+
+pub use metric::page as metrics;
 
 use crate::error::Error;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{

@@ -9,7 +9,7 @@ use crate::session::Session;
 use crate::{status, uninstall};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write};
 use std::time::Duration;
 
 /// Runs a command, writes its answer to standard output, and returns the exit code.
@@ -71,20 +71,68 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
 
 async fn remove(session: &Session, wish: &uninstall::Wish, output: Output) -> Result<u8, Error> {
     // Progress goes to standard error, so that the proof on standard output stays whole.
-    let proof = uninstall::run(session, wish, |step| eprintln!("{step}")).await?;
+    let proof = uninstall::run(session, wish, |step| tell(&mut std::io::stderr(), step)).await?;
     print(&render(&proof, output, uninstall::Proof::text)?)?;
     Ok(0)
 }
 
 fn print(text: &str) -> Result<(), Error> {
-    let mut out = std::io::stdout().lock();
+    answer(&mut std::io::stdout().lock(), text)
+}
+
+/// Writes an answer. A reader that has seen enough, as in `kubectl continuity status | head`, is no failure.
+fn answer(out: &mut impl Write, text: &str) -> Result<(), Error> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // `kubectl continuity status | head` is no failure.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         Err(source) => Err(Error::File {
             what: "standard output".to_owned(),
             source,
         }),
         Ok(()) => Ok(()),
+    }
+}
+
+/// Writes a line for whoever watches. Nobody need watch: the work goes on when the reader is gone, and `eprintln!` would
+/// end it half way.
+pub fn tell(out: &mut impl Write, line: impl std::fmt::Display) {
+    let _ = writeln!(out, "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes so many bytes, then fails.
+    struct Reader(usize, ErrorKind);
+
+    impl Write for Reader {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            if self.0 == 0 {
+                return Err(self.1.into());
+            }
+            let taken = bytes.len().min(self.0);
+            self.0 -= taken;
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_is() {
+        let text = "NAME   AGE\n".repeat(1_000);
+        assert!(answer(&mut Reader(10, ErrorKind::BrokenPipe), &text).is_ok());
+        let full = answer(&mut Reader(10, ErrorKind::StorageFull), &text);
+        assert!(matches!(full, Err(Error::File { .. })), "{full:?}");
+    }
+
+    #[test]
+    fn progress_that_nobody_reads_ends_nothing() {
+        tell(&mut Reader(0, ErrorKind::BrokenPipe), "removing the DaemonSet");
+        let mut seen = Vec::new();
+        tell(&mut seen, "done");
+        assert_eq!(seen, b"done\n");
     }
 }

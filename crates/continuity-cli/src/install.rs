@@ -15,14 +15,15 @@ pub const NODE_WRITER: &str = "continuity-node-writer";
 pub const EXTERNAL_METRICS: &str = "v1beta1.external.metrics.k8s.io";
 /// The Service behind that APIService when it is ours.
 pub const EXTERNAL_METRICS_SERVICE: &str = "continuity-external-metrics";
-/// API group of the four kinds.
+/// API group of our kinds.
 pub const GROUP: &str = "continuity.nity.io";
 /// Names of the CRDs.
-pub const CRDS: [&str; 4] = [
+pub const CRDS: [&str; 5] = [
     "continuitynodes.continuity.nity.io",
     "continuitypolicies.continuity.nity.io",
     "equivalenceplans.continuity.nity.io",
     "equivalencesets.continuity.nity.io",
+    "equivalencetimelines.continuity.nity.io",
 ];
 /// Label that every object of the installation carries.
 pub const PART_OF: &str = "app.kubernetes.io/part-of=continuity";

@@ -9,7 +9,7 @@ async fn main() -> ExitCode {
     match continuity_cli::command::run(Cli::parse()).await {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {error}");
+            continuity_cli::command::tell(&mut std::io::stderr(), format_args!("error: {error}"));
             ExitCode::from(error.category().code())
         }
     }

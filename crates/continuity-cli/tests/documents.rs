@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test ends with the reason")]
 
+use continuity_api::metrics::catalogue::CATALOGUE;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,10 +36,13 @@ fn quoted(page: &str, prefix: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_metrics_page_and_the_code_name_the_same_metrics() {
-    assert_eq!(
-        quoted(&read("operator-docs/metrics.md"), "continuity_"),
-        constants("metrics")
+fn the_catalogue_and_the_code_name_the_same_metrics_and_the_page_is_made_of_it() {
+    let listed: BTreeSet<String> = CATALOGUE.iter().map(|entry| entry.name.to_owned()).collect();
+    assert_eq!(listed, constants("metrics"));
+    assert_eq!(listed.len(), CATALOGUE.len(), "a metric is listed twice");
+    assert!(
+        continuity_cli::apidoc::metrics() == read("operator-docs/metrics.md"),
+        "run `cargo xtask docs` and commit the page"
     );
 }
 

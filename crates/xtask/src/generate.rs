@@ -1,4 +1,4 @@
-//! Generated files: the CRDs and the API reference.
+//! Generated files: the CRDs, the API reference, the page of metrics.
 //!
 //! The generators are programs of the crates that own the content (`crdgen` of continuity-api, `apidoc` of
 //! continuity-cli); this module only runs them, so that this tool need not compile the Kubernetes client.
@@ -12,7 +12,8 @@ use crate::Error;
 use crate::check::cargo;
 use crate::paths;
 
-const REFERENCE: &str = "operator-docs/api-reference.md";
+/// Pages that `apidoc` writes.
+const PAGES: [&str; 2] = ["operator-docs/api-reference.md", "operator-docs/metrics.md"];
 
 /// Writes `crds/` from the types of `continuity-api`.
 ///
@@ -22,12 +23,12 @@ pub fn crds() -> Result<(), Error> {
     write_crds(&paths::root().join("crds"))
 }
 
-/// Writes the API reference of `operator-docs/` from the schemas.
+/// Writes the generated pages of `operator-docs/`: the API reference from the schemas, the metrics from their catalogue.
 ///
 /// # Errors
 /// When the generator does not build or cannot write.
 pub fn docs() -> Result<(), Error> {
-    write_reference(&paths::root().join("crds"), &paths::root().join(REFERENCE))
+    write_pages(&paths::root().join("crds"), &paths::root())
 }
 
 /// Paths, relative to the root, whose content is not what the code generates.
@@ -42,10 +43,13 @@ pub(crate) fn stale() -> Result<Vec<String>, Error> {
     }
     fs::create_dir_all(&crds).map_err(Error::file("create", &crds))?;
     write_crds(&crds)?;
-    write_reference(&crds, &fresh.join("api-reference.md"))?;
+    fs::create_dir_all(fresh.join("operator-docs")).map_err(Error::file("create", &fresh))?;
+    write_pages(&crds, &fresh)?;
     let mut stale = differing(&paths::root().join("crds"), &crds, "crds")?;
-    if fs::read(paths::root().join(REFERENCE)).ok() != fs::read(fresh.join("api-reference.md")).ok() {
-        stale.push(REFERENCE.to_owned());
+    for page in PAGES {
+        if fs::read(paths::root().join(page)).ok() != fs::read(fresh.join(page)).ok() {
+            stale.push(page.to_owned());
+        }
     }
     Ok(stale)
 }
@@ -65,7 +69,8 @@ fn write_crds(folder: &Path) -> Result<(), Error> {
         .run()
 }
 
-fn write_reference(crds: &Path, file: &Path) -> Result<(), Error> {
+/// Writes the pages below `root`.
+fn write_pages(crds: &Path, root: &Path) -> Result<(), Error> {
     let run = cargo().args([
         "run",
         "--quiet",
@@ -75,7 +80,10 @@ fn write_reference(crds: &Path, file: &Path) -> Result<(), Error> {
         "apidoc",
         "--",
     ]);
-    run.arg(crds).arg(file).run()
+    PAGES
+        .iter()
+        .fold(run.arg(crds), |run, page| run.arg(root.join(page)))
+        .run()
 }
 
 /// Names under `tracked` and `fresh` whose bytes differ, missing files included.

@@ -15,6 +15,7 @@ pub mod paths;
 pub mod preflight;
 pub mod process;
 pub mod progress;
+pub mod promtool;
 pub mod test;
 
 pub use error::Error;

@@ -13,6 +13,7 @@ use crate::cluster::Cluster;
 use crate::demo;
 use crate::preflight;
 use crate::progress::Progress;
+use crate::promtool;
 
 /// Arguments of `cargo xtask test`.
 #[derive(Debug, Clone, clap::Args)]
@@ -96,7 +97,16 @@ fn crates(filter: Option<&str>) -> Result<(), Error> {
     let run = cargo()
         .args(["test", "--workspace", "--no-fail-fast"])
         .args(filter);
-    passed("cargo test", run.interactive()?)
+    let tests = passed("cargo test", run.interactive()?);
+    let alerts = filter.map_or_else(alerts, |_| Ok(()));
+    tests.and(alerts)
+}
+
+/// The unit tests of the alert rules, with the tool that evaluates them in a cluster.
+fn alerts() -> Result<(), Error> {
+    let run = cargo().args(["test", "--package", "continuity-cli", "--test", "alerts", "--"]);
+    let run = run.env("CONTINUITY_PROMTOOL", promtool::path()?);
+    passed("the alerts' unit tests", run.arg("--ignored").interactive()?)
 }
 
 fn passed(what: &str, status: ExitStatus) -> Result<(), Error> {

@@ -1,4 +1,5 @@
-//! Writes the API reference: `apidoc [FOLDER OF CRDS] [PAGE]`, by default `crds` and standard output.
+//! Writes the API reference: `apidoc [FOLDER OF CRDS] [PAGE] [PAGE OF METRICS]`, by default `crds` and standard output; and
+//! the page of metrics, where it is asked for.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -15,7 +16,10 @@ fn main() -> ExitCode {
         }
     };
     let written = match arguments.next() {
-        Some(file) => std::fs::write(file, page),
+        Some(file) => std::fs::write(file, page).and_then(|()| match arguments.next() {
+            Some(file) => std::fs::write(file, continuity_cli::apidoc::metrics()),
+            None => Ok(()),
+        }),
         None => std::io::stdout().write_all(page.as_bytes()),
     };
     match written {

@@ -36,7 +36,7 @@ pub(super) fn crds(survey: &Survey, _: Timestamp) -> Verdict {
         .collect();
     if missing.is_empty() {
         return Verdict::ok(format!(
-            "all four kinds are served as {}",
+            "all five kinds are served as {}",
             continuity_api::VERSION
         ));
     }

@@ -3,6 +3,7 @@
 mod deed;
 mod note;
 mod outlook;
+mod past;
 
 use super::Clock;
 use super::facts::Facts;
@@ -39,6 +40,8 @@ pub struct Account {
     pub since: Option<Timestamp>,
     /// All of the above, and who agrees.
     pub headline: String,
+    /// What happened in the last 24 h, eldest first: when, what, why, and what was done.
+    pub past: Vec<String>,
     /// What is wrong, with the figures that say so.
     pub why: Vec<String>,
     /// What was done about it, or would have been.
@@ -87,6 +90,7 @@ pub fn account(facts: &Facts, clock: &Clock) -> Account {
         regime: scene.regime,
         since,
         headline: scene.headline(since),
+        past: past::past(&scene),
         why: scene.why(),
         did: deed::did(&scene),
         now: scene.now(),

@@ -6,7 +6,10 @@ use crate::error::Error;
 use crate::session::Session;
 use continuity_api::conditions::ACCEPTED;
 use continuity_api::node::{DataplaneState, FailsafeState, SetReport};
-use continuity_api::{ContinuityNode, ContinuityPolicy, EquivalencePlan, EquivalenceSet};
+use continuity_api::{
+    ContinuityNode, ContinuityPolicy, EquivalencePlan, EquivalenceSet, EquivalenceTimeline,
+    EquivalenceTimelineSpec,
+};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
@@ -84,6 +87,8 @@ pub struct Facts {
     pub plan: Option<EquivalencePlan>,
     /// The policy that it follows.
     pub policy: Option<ContinuityPolicy>,
+    /// What happened to it; none where it can not be read or nothing has been written.
+    pub timeline: Option<EquivalenceTimelineSpec>,
     /// Nodes, by name.
     pub nodes: Vec<NodeView>,
     /// Why the reports could not be read, if they could not.
@@ -108,16 +113,28 @@ pub(super) async fn gather(session: &Session, target: &Target) -> Result<Vec<Fac
             .get_opt(policy)
             .await
             .map_err(Error::api("get", format!("ContinuityPolicy {policy}")))?;
+        let timeline = history(session, &name).await?;
         all.push(Facts {
             set,
             plan,
             policy,
+            timeline,
             nodes: Vec::new(),
             blind: None,
         });
     }
     reports(session, &mut all).await?;
     Ok(all)
+}
+
+/// The set's timeline. An older installation has none, and a role may leave it out: the present is explained all the same.
+async fn history(session: &Session, name: &str) -> Result<Option<EquivalenceTimelineSpec>, Error> {
+    let timelines: Api<EquivalenceTimeline> = Api::namespaced(session.client.clone(), &session.namespace);
+    match timelines.get_opt(name).await {
+        Ok(found) => Ok(found.map(|found| found.spec)),
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
+        Err(error) => Err(Error::api("get", format!("EquivalenceTimeline {name}"))(error)),
+    }
 }
 
 /// Adds each node's view of each set. Without the right to read ContinuityNodes the set's own status has to do.

@@ -7,9 +7,10 @@ use continuity_api::node::{
 use continuity_api::policy::Mode;
 use continuity_api::set::{BackendCounts, EquivalenceSetStatus, HintStatus, NodeCounts, WouldHaveStatus};
 use continuity_api::target::{PolicyIdentity, PortIdentity, ServiceIdentity};
+use continuity_api::timeline::TimelineEntry;
 use continuity_api::{
     ContinuityPolicy, ContinuityPolicySpec, EquivalencePlan, EquivalencePlanSpec, EquivalenceSet,
-    EquivalenceSetSpec, Time, compile, set_name,
+    EquivalenceSetSpec, EquivalenceTimelineSpec, Time, compile, set_name,
 };
 
 const SINCE: &str = "2026-11-21T12:04:31Z";
@@ -53,6 +54,7 @@ fn calm(mode: Mode) -> Facts {
         set,
         plan: Some(plan),
         policy: Some(policy),
+        timeline: None,
         nodes,
         blind: None,
     }
@@ -424,4 +426,78 @@ fn targets_are_read_as_kubectl_reads_them() {
     for wrong in ["", "svc/", "pod/x", "svc/a/b"] {
         assert!(wrong.parse::<Target>().is_err(), "{wrong}");
     }
+}
+
+fn entry(at: &str, what: &str, subject: &str, cause: &str, action: &str) -> TimelineEntry {
+    TimelineEntry {
+        at: time(at).expect("a time"),
+        what: what.into(),
+        subject: subject.into(),
+        cause: cause.into(),
+        action: action.into(),
+    }
+}
+
+#[test]
+fn what_happened_is_told_with_cause_and_action_and_leads_on_when_all_is_calm_again() {
+    let mut facts = calm(Mode::Enforce);
+    let subject = "10.244.2.7:8080 (checkout-x7k, node-2)";
+    facts.timeline = Some(EquivalenceTimelineSpec {
+        entries: vec![
+            entry("2026-11-19T08:00:00Z", "RegimeWorsened", "", "too long ago", ""),
+            entry(
+                "2026-11-21T11:50:01Z",
+                "BackendIsolated",
+                subject,
+                "answers in 512 ms",
+                "taken out",
+            ),
+            entry(
+                "2026-11-21T11:55:00Z",
+                "BackendReturned",
+                "10.244.2.7:8080",
+                "it answered its tests",
+                "",
+            ),
+        ],
+        ..EquivalenceTimelineSpec::default()
+    });
+    let account = account(&facts, &clock());
+    assert_eq!(
+        account.past,
+        [
+            "11:50:01  BackendIsolated 10.244.2.7:8080 (checkout-x7k, node-2): answers in 512 ms – taken out",
+            "11:55:00  BackendReturned 10.244.2.7:8080: it answered its tests",
+        ]
+    );
+    assert!(
+        account.you[0].starts_with("kubectl logs checkout-x7k -n shop --since-time=2026-11-21T11:50:01Z"),
+        "{:?}",
+        account.you
+    );
+}
+
+#[test]
+fn a_long_past_is_cut_to_its_end_and_says_where_the_rest_is() {
+    let mut facts = calm(Mode::Enforce);
+    let entries = (10..30).map(|minute| {
+        entry(
+            &format!("2026-11-21T11:{minute}:00Z"),
+            "ScaleHintChanged",
+            "",
+            "",
+            "",
+        )
+    });
+    facts.timeline = Some(EquivalenceTimelineSpec {
+        entries: entries.collect(),
+        ..EquivalenceTimelineSpec::default()
+    });
+    let past = account(&facts, &clock()).past;
+    assert_eq!(past.len(), 7);
+    assert!(
+        past[0].starts_with("and 14 before: kubectl get eqt checkout-http-"),
+        "{past:?}"
+    );
+    assert_eq!(past[6], "11:29:00  ScaleHintChanged");
 }

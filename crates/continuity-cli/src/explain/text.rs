@@ -20,6 +20,7 @@ pub fn text(accounts: &Vec<Account>) -> String {
         }
         text.push_str(&account.headline);
         text.push('\n');
+        row(&mut text, "past", &account.past);
         row(&mut text, "why", &account.why);
         row(&mut text, "did", &account.did);
         row(&mut text, "now", &account.now);

@@ -156,6 +156,7 @@ pub(super) async fn objects(session: &Session, wish: &Wish) -> Result<(Vec<Strin
         for (kind, plural) in [
             ("EquivalenceSet", "equivalencesets"),
             ("EquivalencePlan", "equivalenceplans"),
+            ("EquivalenceTimeline", "equivalencetimelines"),
             ("ContinuityNode", "continuitynodes"),
         ] {
             every(client, kind, plural, &mut gone).await?;

@@ -1,6 +1,6 @@
 //! What comes by itself, and what is left for a person.
 
-use super::{SPOKEN, Scene};
+use super::{SPOKEN, Scene, past};
 use crate::number::{share, span};
 use continuity_api::node::{BackendState, Regime};
 use continuity_api::plan::CompiledPolicy;
@@ -151,6 +151,7 @@ pub(super) fn you(scene: &Scene) -> Vec<String> {
             ),
         });
     }
+    lines.extend(past::afterwards(scene).filter(|_| lines.is_empty()));
     if lines.is_empty() {
         lines.push("nothing to do".to_owned());
     }

@@ -1,0 +1,158 @@
+//! EquivalenceTimeline: what happened to one set, for a person who asks why.
+//!
+//! One for each set, with the set's name, written on transitions only and by the leader only. Entries are appended and
+//! the eldest fall off at the bounds; nothing is rewritten, and `total` never falls. `mark` is the state that the last
+//! entry led to, so that a new leader finds what happened while nobody wrote. Nothing watches it.
+
+use crate::Time;
+use crate::node::{AdmissionState, Regime};
+use crate::policy::Mode;
+use crate::target::{PolicyIdentity, PortIdentity, ServiceIdentity};
+use kube_derive::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Entries of one object.
+pub const ENTRIES_MAX: usize = 200;
+/// Age at which an entry falls off, in seconds: 24 h.
+pub const AGE_MAX_SECONDS: i64 = 24 * 3_600;
+/// Bytes of all entries as JSON: with the rest of the object below 64 kB. An entry has about 200 bytes, so the number of
+/// entries is the bound that bites; only sentences of full length make this one the first.
+pub const ENTRIES_BYTES_MAX: usize = 56 * 1024;
+/// Longest sentence of an entry, in characters.
+pub const SENTENCE_MAX: usize = 256;
+/// Isolated addresses that the mark remembers; as many as the status of a set names.
+pub const MARK_ADDRESSES_MAX: usize = 16;
+
+/// What happened to one set.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "continuity.nity.io",
+    version = "v1alpha1",
+    kind = "EquivalenceTimeline",
+    plural = "equivalencetimelines",
+    namespaced,
+    shortname = "eqt",
+    category = "continuity",
+    derive = "PartialEq",
+    doc = "What happened to one Service port: every transition with its reason. Made by the operator; do not edit.",
+    selectable = ".spec.service.name",
+    printcolumn(
+        name = "Service",
+        type_ = "string",
+        json_path = ".spec.service.name",
+        description = "Service of the set"
+    ),
+    printcolumn(
+        name = "Port",
+        type_ = "string",
+        json_path = ".spec.port.label",
+        description = "Port name or number"
+    ),
+    printcolumn(
+        name = "Last",
+        type_ = "string",
+        json_path = ".spec.last",
+        description = "What happened last"
+    ),
+    printcolumn(
+        name = "When",
+        type_ = "date",
+        json_path = ".spec.lastTime",
+        description = "How long ago"
+    ),
+    printcolumn(
+        name = "Total",
+        type_ = "integer",
+        json_path = ".spec.total",
+        description = "Entries ever written"
+    ),
+    crates(kube_core = "::kube_core")
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "self.total >= oldSelf.total",
+        "message": "total is smaller than the stored one: a timeline is appended to and never rewritten",
+        "reason": "FieldValueForbidden",
+        "fieldPath": ".total"
+    }
+]))]
+pub struct EquivalenceTimelineSpec {
+    /// Service of the set.
+    pub service: ServiceIdentity,
+    /// Port of the set.
+    pub port: PortIdentity,
+    /// Entries ever written; more than are listed where old ones fell off.
+    #[schemars(range(min = 0))]
+    pub total: i64,
+    /// What happened last, in CamelCase.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
+    pub last: String,
+    /// Time of the last entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_time: Option<Time>,
+    /// State that the last entry led to.
+    #[serde(default)]
+    pub mark: TimelineMark,
+    /// Entries, eldest first, at most 200 and of the last 24 h.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200), extend("x-kubernetes-list-type" = "atomic"))]
+    pub entries: Vec<TimelineEntry>,
+}
+
+/// One transition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TimelineEntry {
+    /// When it was seen.
+    pub at: Time,
+    /// What happened, in CamelCase; the reasons of Events, and those of a timeline alone.
+    #[schemars(length(min = 1, max = 64))]
+    pub what: String,
+    /// What it happened to, where that is less than the set: an address, a policy.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 128))]
+    pub subject: String,
+    /// Why, with figures.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 256))]
+    pub cause: String,
+    /// What Continuity did about it; empty where nothing was to be done.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 256))]
+    pub action: String,
+}
+
+/// What the next transition is told from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TimelineMark {
+    /// Regime.
+    #[serde(default)]
+    pub regime: Regime,
+    /// Admission state.
+    #[serde(default)]
+    pub admission: AdmissionState,
+    /// Whether a backend serves.
+    #[serde(default)]
+    pub served: bool,
+    /// Isolated backends by address, at most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 64)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub isolated: Vec<String>,
+    /// Whether more are isolated than named.
+    #[serde(default)]
+    pub truncated: bool,
+    /// Wanted replicas; 0 without a hint.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub desired_replicas: i32,
+    /// Policy in force (default: none yet).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyIdentity>,
+    /// Its mode.
+    #[serde(default)]
+    pub mode: Mode,
+}
