@@ -19,6 +19,8 @@ const PLATEAU: Nanos = Nanos::from_secs(300);
 const PLATEAU_BAND: f64 = 0.18;
 /// Looks with answers before the calm level is believed.
 const WARM: f64 = 25.0;
+/// Answers of the peers after which one that is blatantly late tells something, though the set is young.
+const FAMILIAR: f64 = 25.0;
 /// Spread taken while nothing was learned, and its bounds, octaves.
 const SPREAD_PRIOR: f64 = 1.0;
 const SPREAD: (f64, f64) = (0.3, 2.5);
@@ -69,6 +71,8 @@ pub(crate) struct Baseline {
     /// Answers by bucket, fading.
     pub tail: [f64; BUCKETS],
     pub tail_n: f64,
+    /// Answers seen, whether they taught or not, saturating.
+    answers: f64,
     /// Cached 99.5 % quantile, level.
     tail_level: Option<f64>,
     plateau: Option<(f64, Nanos)>,
@@ -83,6 +87,7 @@ impl Default for Baseline {
             calm: None,
             tail: [0.0; BUCKETS],
             tail_n: 0.0,
+            answers: 0.0,
             tail_level: None,
             plateau: None,
         }
@@ -90,7 +95,7 @@ impl Default for Baseline {
 }
 
 crate::save::code::stored! {
-    Baseline { mean, variance, looks, calm, tail, tail_n, tail_level, plateau }
+    Baseline { mean, variance, looks, calm, tail, tail_n, answers, tail_level, plateau }
 }
 
 impl Baseline {
@@ -110,6 +115,7 @@ impl Baseline {
             calm,
             tail,
             tail_n,
+            answers: looks,
             ..Self::default()
         };
         baseline.tail_level = baseline.quantile(0.005);
@@ -119,6 +125,11 @@ impl Baseline {
     /// Enough was seen to call something abnormal for the set as a whole: 25 looks with answers, 5 s.
     pub(crate) fn warm(&self) -> bool {
         self.looks >= WARM
+    }
+
+    /// Enough answers were seen to know what late is.
+    pub(crate) fn familiar(&self) -> bool {
+        self.answers >= FAMILIAR
     }
 
     /// Spread of one answer, octaves.
@@ -140,6 +151,7 @@ impl Baseline {
     /// One look of `dt` seconds: the median level of the backends in use and everything they answered.
     pub(crate) fn learn(&mut self, fleet: &Fleet, median: Option<f64>, abnormal: bool, dt: f64, now: Nanos) {
         self.follow(median, abnormal, dt, now);
+        self.answers = (self.answers + fleet.n).min(1e6);
         if abnormal || fleet.n < 1.0 {
             return;
         }

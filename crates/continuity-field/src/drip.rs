@@ -6,7 +6,7 @@
 //! backend after the due time consumes it and sets the next one.
 
 use crate::track::{Phase, Track};
-use crate::{Advice, BackendSample, Drip, Nanos, SetConfig};
+use crate::{Advice, BackendId, BackendSample, Drip, Nanos, SetConfig};
 
 /// Least spacing: a busy fleet would test more often than it learns.
 const LEAST: f64 = 1.0;
@@ -18,6 +18,8 @@ const QUIET: f64 = 20.0;
 /// direct connections show the kernel that it is well.
 const STARVED: i32 = 256;
 const SHOWING: Nanos = Nanos::from_millis(300);
+/// Nodes that test a fresh isolation early.
+const SCOUTS: u64 = 3;
 
 /// Time between tests of one backend from this node.
 pub(crate) fn spacing(advice: &Advice<'_>, own_rate: f64, config: &SetConfig) -> Nanos {
@@ -45,8 +47,30 @@ pub(crate) fn first(hold_until: Nanos, spacing: Nanos, seed: u64) -> Nanos {
     hold_until + phase(seed, spacing)
 }
 
+/// Whether this node tests a fresh isolation early; about [`SCOUTS`] of the fleet do, each backend by others.
+pub(crate) fn scouts(seed: u64, backend: BackendId, nodes: u32) -> bool {
+    let hash = (seed ^ backend.0.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    hash.wrapping_mul(u64::from(nodes.max(1))) >> 32 < SCOUTS
+}
+
+/// A first isolation for slowness may have been a pause (a garbage collection): if all that waited was answered by the end
+/// of the hold, the scouts test at once, and the others hear of it. One test each is what a gray backend costs by that.
+fn explore(track: &mut Track, now: Nanos) {
+    let Phase::Isolated(isolation) = track.phase else {
+        track.scout = false;
+        return;
+    };
+    if track.scout && now >= isolation.hold_until {
+        track.scout = false;
+        if track.look.crowd == 0 {
+            track.drip_due = now;
+        }
+    }
+}
+
 /// Notes a test that left and sets the next.
 pub(crate) fn observe(track: &mut Track, sample: &BackendSample, spacing: Nanos, now: Nanos) {
+    explore(track, now);
     if sample.attempts == 0 || now < track.drip_due {
         return;
     }

@@ -117,6 +117,13 @@ impl Around {
     }
 }
 
+/// Which single signs count now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Armed {
+    pub failure: bool,
+    pub silence: bool,
+}
+
 /// The strongest evidence against a backend in use, if any suffices, and whether it is a single sign; those count only
 /// while `armed` and for a backend in full use.
 pub(crate) fn judge(
@@ -124,7 +131,7 @@ pub(crate) fn judge(
     yardstick: &Yardstick,
     around: &Around,
     config: &IsolationConfig,
-    (armed, told): (bool, Option<Told>),
+    (armed, told): (Armed, Option<Told>),
     now: Nanos,
 ) -> Option<(Evidence, bool)> {
     let failed = failures(track, around, config, now);
@@ -134,8 +141,11 @@ pub(crate) fn judge(
     let many = failed
         .or_else(|| silence(track, yardstick, config, 2.0, now))
         .or_else(|| late(track, yardstick, config, told == Some(Told::Bad)));
-    let settled = armed && matches!(track.phase, Phase::Normal);
-    let one = || single(track, around, now).or_else(|| silence(track, yardstick, config, 1.0, now));
+    let one = || {
+        let failed = single(track, around, now).filter(|_| armed.failure);
+        failed.or_else(|| silence(track, yardstick, config, 1.0, now).filter(|_| armed.silence))
+    };
+    let settled = matches!(track.phase, Phase::Normal);
     let one = if many.is_none() && settled { one() } else { None };
     many.map(|evidence| (evidence, false))
         .or(one.map(|evidence| (evidence, true)))
@@ -255,6 +265,9 @@ fn late(track: &Track, yardstick: &Yardstick, config: &IsolationConfig, told: bo
     let blatant = level > yardstick.blatant;
     let distinct = if returning || blatant { 2 } else { 3 };
     if hits < needed || track.look.hits & 1 == 0 || track.look.distinct() < distinct {
+        return None;
+    }
+    if !returning && !blatant && !told && track.look.excused() {
         return None;
     }
     Some(Evidence::Latency {

@@ -253,11 +253,7 @@ pub(crate) fn forgive(
         return;
     }
     // A backend that failed connections must show a new one; one that was late may also answer on an old one.
-    let needs_test = !matches!(
-        isolation.evidence,
-        Evidence::Latency { .. } | Evidence::Silence { .. }
-    );
-    if needs_test && !track.tested {
+    if !isolation.is_slow() && !track.tested {
         return;
     }
     let answered = look.sum / look.n;

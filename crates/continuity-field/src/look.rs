@@ -14,11 +14,13 @@ use crate::{BackendSample, Nanos, SetConfig};
 pub(crate) const LOOK: Nanos = Nanos::from_millis(180);
 /// Level of 2^27 ns: nothing in the youngest two windows is older.
 const NEVER_SO_YOUNG: f64 = 17.04;
+/// So many more requests wait here than at a mean backend: a queue.
+const CROWDED: f64 = 1.0;
 /// Looks whose late answers are remembered: 3.2 s.
 const SPELL: usize = 16;
-/// Blatantly late is later than this many typical requests, besides an octave beyond gray: a pause shorter than 400 ms
-/// of a standard service is not.
-const BLATANT: f64 = 4.0;
+/// Blatantly late is later than this many typical requests, besides an octave beyond gray: a pause shorter than 475 ms
+/// of a standard service is not, and one request in a queue of half a second is the first that is.
+const BLATANT: f64 = 4.75;
 
 /// What was seen of one backend since the present look began, and what earlier looks found.
 #[derive(Debug, Clone, Default)]
@@ -50,12 +52,16 @@ pub(crate) struct Look {
     stale: u32,
     /// Answers of the peers since this backend began to be late.
     pub peers_answered: f64,
+    /// Requests waiting now, whatever their age.
+    pub crowd: u32,
+    /// One bit a look, newest lowest: more waited here than at the peers.
+    queued: u32,
 }
 
 crate::save::code::stored! {
     Look {
         n, sum, late, waiting, oldest, waiting_blatant, overdue, overdue_sum, hits, spell, at, blatant_n, blatant_sum,
-        long, good_at, stale, peers_answered
+        long, good_at, stale, peers_answered, crowd, queued
     }
 }
 
@@ -186,8 +192,14 @@ pub(crate) fn observe(track: &mut Track, sample: &BackendSample, yardstick: &Yar
     look.oldest = Nanos::ZERO;
     look.overdue = 0.0;
     look.overdue_sum = 0.0;
+    look.crowd = sample
+        .unanswered
+        .iter()
+        .fold(0, |sum, &count| sum.saturating_add(count));
+    // Nearly always nobody waits longer than two windows.
+    let waits = look.crowd > 0 && sample.unanswered.iter().skip(2).fold(0, |all, count| all | count) > 0;
     // While isolated only answers count: what waits there has already decided.
-    if track.isolation().is_none() {
+    if track.isolation().is_none() && (waits || yardstick.late <= NEVER_SO_YOUNG) {
         wait(track, sample, yardstick, now);
     }
     if track.look.waiting == 0 && track.look.blatant_n < 1.0 {
@@ -197,12 +209,6 @@ pub(crate) fn observe(track: &mut Track, sample: &BackendSample, yardstick: &Yar
 
 /// Counts the waiting requests: late ones as evidence, those older than twice the estimate as samples of at least that age.
 fn wait(track: &mut Track, sample: &BackendSample, yardstick: &Yardstick, now: Nanos) {
-    // Nearly always nobody waits longer than two windows.
-    if sample.unanswered.iter().skip(2).fold(0, |all, count| all | count) == 0
-        && yardstick.late > NEVER_SO_YOUNG
-    {
-        return;
-    }
     let overdue = track.level.map_or(yardstick.late, |level| level + 1.0);
     let since_good = track.look.good_at.map_or(now, |at| now.since(at)) + Nanos(1 << histogram::AGE_SHIFT);
     for bucket in (1..AGE_BUCKETS).rev() {
@@ -241,8 +247,9 @@ fn wait(track: &mut Track, sample: &BackendSample, yardstick: &Yardstick, now: N
     }
 }
 
-/// Ends a look: moves the estimate of the level, remembers whether it looked gray.
-pub(crate) fn close(track: &mut Track, yardstick: &Yardstick) {
+/// Ends a look: moves the estimate of the level, remembers whether it looked gray. `crowd` is the mean number of requests
+/// that wait at a backend in use.
+pub(crate) fn close(track: &mut Track, yardstick: &Yardstick, crowd: f64) {
     let isolated = track.isolation().is_some();
     let look = &mut track.look;
     let n = look.n + look.overdue;
@@ -275,6 +282,7 @@ pub(crate) fn close(track: &mut Track, yardstick: &Yardstick) {
             look.hits = 0;
         }
     }
+    look.queued = look.queued << 1 | u32::from(f64::from(look.crowd) > crowd + CROWDED);
     look.n = 0.0;
     look.sum = 0.0;
     look.late = 0;
@@ -294,6 +302,17 @@ impl Look {
         self.spell
             .iter()
             .fold(self.waiting, |sum, &late| sum.saturating_add(u32::from(late)))
+    }
+
+    /// A queue explains why it is late: more waited here than elsewhere within the last two seconds, and it has not been
+    /// late for three. Slower under load is a matter of weight; the choice and the shares are given that time.
+    pub(crate) fn excused(&self) -> bool {
+        self.queued & 0x3ff != 0 && self.hits(15) < 12
+    }
+
+    /// Blatantly late, and nothing good since.
+    pub(crate) fn blatant(&self) -> bool {
+        self.blatant_n >= 1.0 || self.waiting_blatant > 0
     }
 
     /// Looks that were gray, of the last `window`.

@@ -90,6 +90,13 @@ pub struct Isolation {
     pub hold_until: Nanos,
 }
 
+impl Isolation {
+    /// It was late or silent, and did not fail.
+    pub(crate) fn is_slow(&self) -> bool {
+        matches!(self.evidence, Evidence::Latency { .. } | Evidence::Silence { .. })
+    }
+}
+
 /// One backend, for people and metrics; same index as in the samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackendView {

@@ -4,7 +4,7 @@
 //! late answers, shares and regimes at every look (about 200 ms), so that the tick of the caller changes no meaning.
 
 use crate::baseline::Fleet;
-use crate::evidence::{self, Around};
+use crate::evidence::{self, Armed, Around};
 use crate::look::{self, LOOK, Rule};
 use crate::regime::Signals;
 use crate::track::{self, Phase};
@@ -13,6 +13,9 @@ use crate::{drip, histogram, isolation, pressure, save, share, slot, view, word}
 
 /// A gap after which counters say nothing about the present: hits and runs start anew.
 const GAP: Nanos = Nanos::from_secs(5);
+
+/// Looks before a single late request is a sign: 2 s. At first nobody knows who carries how much, and queues swing.
+const SETTLED: u64 = 10;
 
 /// Octaves above calm at which the set as a whole is late: 4 ×.
 const DROWNING: f64 = 2.0;
@@ -166,9 +169,14 @@ fn observe(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, dt: 
 /// Ends a look: levels, pressures, what is normal.
 fn close(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, seconds: f64, now: Nanos) {
     let mut rule = Rule::new(&state.baseline, config);
+    let used = state.tracks.iter().filter(|track| track.in_use());
+    let (count, waiting) = used.fold((0.0, 0.0), |(count, sum), track| {
+        (count + 1.0, sum + f64::from(track.look.crowd))
+    });
+    let crowd = waiting / f64::max(count, 1.0);
     for track in &mut state.tracks {
         let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
-        look::close(track, &rule.with(peers));
+        look::close(track, &rule.with(peers), crowd);
     }
     state.rank();
     let used = state
@@ -189,7 +197,7 @@ fn close(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, second
     let abnormal = state
         .tracks
         .iter()
-        .any(|track| track.isolation().is_some() || track.look.hits(5) > 0);
+        .any(|track| track.isolation().is_some() || track.look.hits(5) > 0 || track.look.blatant());
     state.baseline.learn(&state.fleet, median, abnormal, seconds, now);
     state.demand.look(&state.fleet, seconds);
     state.fleet = Fleet::default();
@@ -219,7 +227,11 @@ fn judge(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, now: N
         ))
     });
     let mut rule = Rule::new(&state.baseline, config);
-    let armed = state.alarm.armed(now) && state.baseline.warm();
+    let armed = state.alarm.armed(now);
+    let armed = Armed {
+        failure: armed && state.baseline.warm(),
+        silence: armed && state.baseline.familiar() && state.looks >= SETTLED,
+    };
     let reasons = &mut state.outcome.reasons;
     for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
         let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
@@ -242,6 +254,9 @@ fn judge(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, now: N
             && isolation.since == now
         {
             track.drip_due = drip::first(isolation.hold_until, spacing, config.seed);
+            track.scout = isolation.is_slow()
+                && isolation.level == 0
+                && drip::scouts(config.seed, track.id, samples.advice.active_nodes);
             if track.single {
                 state.alarm.raise(track.id);
             }

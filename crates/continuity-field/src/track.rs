@@ -46,6 +46,8 @@ pub(crate) struct Track {
     /// Next test connection, and whether one was seen to leave since the isolation.
     pub drip_due: Nanos,
     pub tested: bool,
+    /// It tests early whether what isolated it was a pause.
+    pub scout: bool,
     /// Slots held now.
     pub slots: u32,
     /// Slow share exponent, octaves (law-balancing §2.6).
@@ -83,6 +85,7 @@ impl Track {
             relapses_at: now,
             drip_due: now,
             tested: false,
+            scout: false,
             slots: 0,
             lean: 0.0,
             trust: crate::trust::Trust::default(),

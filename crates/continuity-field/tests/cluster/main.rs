@@ -7,6 +7,7 @@
     reason = "a plant in tests: values are small and known"
 )]
 
+mod early;
 mod plant;
 mod surge;
 
