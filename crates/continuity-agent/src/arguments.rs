@@ -61,6 +61,15 @@ pub struct Place {
     #[arg(long, global = true, env = "CONTINUITY_CGROUP_ROOT")]
     pub cgroup_root: Option<PathBuf>,
 
+    /// Directory of the host's cgroup mounts, for the sensors; the container's own where it is not there.
+    #[arg(
+        long,
+        global = true,
+        env = "CONTINUITY_CGROUP_MOUNTS",
+        default_value = "/host/sys/fs/cgroup"
+    )]
+    pub cgroup_mounts: PathBuf,
+
     /// Form of the log.
     #[arg(long, global = true, env = "CONTINUITY_LOG_FORMAT", value_enum, default_value_t = Format::Json)]
     pub log_format: Format,

@@ -267,6 +267,7 @@ fn backend(endpoint: &EndpointRecord, port: u16, in_service: bool, vantage: Vant
         in_service,
         locality,
         pod: endpoint.pod.clone(),
+        uid: endpoint.uid,
         node: endpoint.node.clone(),
     }
 }

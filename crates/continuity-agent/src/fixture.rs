@@ -94,6 +94,7 @@ pub(crate) fn endpoint(node: u8, last: u8) -> EndpointRecord {
         node: Some(format!("node-{node}").into()),
         zone: None,
         pod: Some(format!("checkout-{node}-{last}").into()),
+        uid: continuity_sensors::PodId::new(&format!("00000000-0000-0000-{node:04}-{last:012}")),
         for_zones: Box::default(),
         for_nodes: Box::default(),
     }

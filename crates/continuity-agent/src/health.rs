@@ -14,6 +14,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use continuity_sensors::NodeSample;
 use prometheus::Histogram;
 
 use crate::cluster::backoff::Refusal;
@@ -36,6 +37,7 @@ pub struct Board {
     moved_millis: AtomicU64,
     verified: AtomicBool,
     snapshot: Mutex<Arc<Snapshot>>,
+    sensed: Mutex<Arc<NodeSample>>,
     reports_written: AtomicU64,
     reports_failed: [AtomicU64; REPORT_SLOTS],
     watch_failures: [AtomicU64; REPORT_SLOTS],
@@ -50,6 +52,7 @@ impl Default for Board {
             moved_millis: AtomicU64::new(0),
             verified: AtomicBool::new(false),
             snapshot: Mutex::default(),
+            sensed: Mutex::default(),
             reports_written: AtomicU64::new(0),
             reports_failed: Default::default(),
             watch_failures: Default::default(),
@@ -93,6 +96,17 @@ impl Board {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the sensors read last.
+    pub fn sense(&self, sample: Arc<NodeSample>) {
+        *self.sensed.lock().unwrap_or_else(PoisonError::into_inner) = sample;
+    }
+
+    /// The node as the sensors last saw it.
+    #[must_use]
+    pub fn sensed(&self) -> Arc<NodeSample> {
+        Arc::clone(&self.sensed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A report was written.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use continuity_dataplane::{FailsafeTimes, Fallback, Mode, SetId};
 use continuity_field::{BackendId, Locality, SetConfig, VerdictKind};
+use continuity_sensors::PodId;
 
 use crate::cluster::service::ServiceKey;
 use crate::select::Grade;
@@ -70,6 +71,8 @@ pub struct LaneBackend {
     pub locality: Locality,
     /// Pod, for people.
     pub pod: Option<Box<str>>,
+    /// Its uid, by which the sensors find it.
+    pub uid: Option<PodId>,
     /// Node, for people.
     pub node: Option<Arc<str>>,
 }

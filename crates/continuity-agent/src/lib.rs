@@ -29,5 +29,6 @@ pub mod project;
 pub mod rate;
 pub mod report;
 pub mod select;
+pub mod sense;
 pub mod snapshot;
 pub mod track;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use continuity_agent::arguments::{Arguments, Command, Format};
 use continuity_agent::command::{probe, run, uninstall};
-use continuity_agent::place;
+use continuity_agent::{place, sense};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -15,7 +15,10 @@ fn main() -> ExitCode {
     let node = &arguments.running.node_name;
     let options = place::options(&arguments.place, node);
     let outcome = match arguments.command.unwrap_or(Command::Run) {
-        Command::Run => run::run(&arguments.running, move || place::open(&options)),
+        Command::Run => {
+            let sensors = sense::roots(&arguments.place.cgroup_mounts);
+            run::run(&arguments.running, sensors, move || place::open(&options))
+        }
         Command::Uninstall => uninstall::run(&options, node, &mut io::stdout()),
         Command::Probe { format } => probe::run(&options, format, &mut io::stdout()),
     };

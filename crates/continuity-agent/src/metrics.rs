@@ -5,9 +5,11 @@
 
 use continuity_api::metrics as name;
 use continuity_dataplane::Mode;
+use continuity_sensors::{NodeSample, Resource, Signal};
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::cluster::backoff::Refusal;
@@ -27,6 +29,7 @@ pub fn page(board: &Board) -> prometheus::Result<String> {
     loop_metrics(&registry, board, &snapshot)?;
     report_metrics(&registry, board)?;
     plane_metrics(&registry, &snapshot)?;
+    node_metrics(&registry, &board.sensed())?;
     set_metrics(&registry, &snapshot)?;
     TextEncoder::new().encode_to_string(&registry.gather())
 }
@@ -113,6 +116,86 @@ fn plane_metrics(registry: &Registry, snapshot: &Snapshot) -> prometheus::Result
     add(registry, sets)
 }
 
+/// The node as the sensors saw it. What is missing has no series: a zero would look like health.
+fn node_metrics(registry: &Registry, node: &NodeSample) -> prometheus::Result<()> {
+    let gauge = |name, help, labels: &[&str]| GaugeVec::new(Opts::new(name, help), labels);
+    let stall = gauge(
+        name::NODE_STALL,
+        "Part of the time in which tasks waited",
+        &["resource", "kind"],
+    )?;
+    for (resource, reading) in node.stalls() {
+        let parts = reading
+            .known()
+            .map(|known| [("some", known.some_permille), ("full", known.full_permille)]);
+        for (kind, permille) in parts.into_iter().flatten() {
+            if let Some(permille) = permille {
+                let part = f64::from(permille) / 1_000.0;
+                stall.with_label_values(&[resource, kind]).set(part);
+            }
+        }
+    }
+    let used = gauge(name::NODE_RESOURCE_USED, "In use", &["resource"])?;
+    let limit = gauge(name::NODE_RESOURCE_LIMIT, "Bound of the node", &["resource"])?;
+    for resource in Resource::ALL {
+        if let Some(level) = node.level(resource).known() {
+            used.with_label_values(&[resource.name()]).set(wide(level.used));
+            if let Some(bound) = level.limit {
+                limit.with_label_values(&[resource.name()]).set(wide(bound));
+            }
+        }
+    }
+    let present = gauge(name::NODE_SIGNAL, "1 if it can be read", &["signal"])?;
+    for signal in Signal::ALL {
+        if let Some(missing) = node.lacks(signal) {
+            let there = f64::from(u8::from(missing.is_none()));
+            present.with_label_values(&[signal.name()]).set(there);
+        }
+    }
+    add(registry, stall)?;
+    add(registry, used)?;
+    add(registry, limit)?;
+    add(registry, present)?;
+    pod_metrics(registry, node)
+}
+
+fn pod_metrics(registry: &Registry, node: &NodeSample) -> prometheus::Result<()> {
+    let pods = IntGaugeVec::new(
+        Opts::new(name::NODE_PODS, "Pods behind sets on the node"),
+        &["state"],
+    )?;
+    let found = node
+        .pods
+        .iter()
+        .filter(|pod| pod.memory.known().is_some())
+        .count();
+    let states = [
+        ("watched", found),
+        ("missing", node.pods.len() - found),
+        ("left_out", node.pods_left_out),
+    ];
+    for (state, count) in states {
+        pods.with_label_values(&[state])
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+    add(registry, pods)?;
+    let levels = node.pods.iter().filter_map(|pod| pod.memory.known()?.permille());
+    if let Some(worst) = levels.max() {
+        let gauge = Gauge::new(name::NODE_POD_MEMORY, "Memory of the pod nearest to its limit")?;
+        gauge.set(f64::from(worst) / 1_000.0);
+        add(registry, gauge)?;
+    }
+    Ok(())
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "2^53 bytes of memory are beyond any node"
+)]
+fn wide(value: u64) -> f64 {
+    value as f64
+}
+
 fn set_metrics(registry: &Registry, snapshot: &Snapshot) -> prometheus::Result<()> {
     let labels = ["namespace", "service", "port", "result"];
     let totals = IntCounterVec::new(
@@ -173,6 +256,30 @@ mod tests {
         assert!(
             page.contains("continuity_agent_errors_total{category=\"expired\"} 1"),
             "{page}"
+        );
+    }
+
+    #[test]
+    fn a_signal_that_is_missing_has_no_series_but_says_so() {
+        let nowhere = continuity_sensors::Roots {
+            proc: "/nowhere".into(),
+            cgroup: "/nowhere".into(),
+        };
+        let board = Board::default();
+        board.sense(Arc::new(continuity_sensors::Reader::new(nowhere).read(0).clone()));
+        let text = page(&board).expect("a page");
+        assert!(
+            text.contains("continuity_node_signal_present{signal=\"PressureStall\"} 0"),
+            "{text}"
+        );
+        assert!(!text.contains("continuity_node_stall_ratio{"), "{text}");
+        assert!(!text.contains("continuity_node_resource_used{"), "{text}");
+        let here = continuity_sensors::Roots::default();
+        board.sense(Arc::new(continuity_sensors::Reader::new(here).read(0).clone()));
+        let text = page(&board).expect("a page");
+        assert!(
+            text.contains("continuity_node_resource_used{resource=\"memory_bytes\"}"),
+            "{text}"
         );
     }
 }

@@ -55,5 +55,17 @@ pub const AGENT_SETS: &str = "continuity_agent_sets";
 pub const AGENT_CAPABILITY: &str = "continuity_agent_capability_met";
 /// Gauge: failsafe state as 0 normal, 1 hold, 2 fallback.
 pub const AGENT_FAILSAFE: &str = "continuity_agent_failsafe_state";
+/// Gauge: part of the time in which tasks of the node waited. Labels resource (cpu, memory, io) and kind (some, full).
+pub const NODE_STALL: &str = "continuity_node_stall_ratio";
+/// Gauge: how much of a resource of the node is in use, in the unit that its label names. Label resource.
+pub const NODE_RESOURCE_USED: &str = "continuity_node_resource_used";
+/// Gauge: bound of a resource of the node, in the same unit. Label resource.
+pub const NODE_RESOURCE_LIMIT: &str = "continuity_node_resource_limit";
+/// Gauge: 1 for a signal of the node that can be read, 0 for one that is missing. Label signal.
+pub const NODE_SIGNAL: &str = "continuity_node_signal_present";
+/// Gauge: pods behind sets on the node by what the sensors know of them. Label state (watched, missing, left_out).
+pub const NODE_PODS: &str = "continuity_node_pods";
+/// Gauge: memory in use of the watched pod that is nearest to its limit, as part of that limit.
+pub const NODE_POD_MEMORY: &str = "continuity_node_pod_memory_worst_ratio";
 /// Counter: new connections by set and result. Labels namespace, service, port, result.
 pub const AGENT_CONNECTIONS: &str = "continuity_agent_connections_total";

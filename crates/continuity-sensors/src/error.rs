@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::PodId;
+
 /// What kind of trouble it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Category {
@@ -57,7 +59,7 @@ pub enum SensorError {
     #[error("no cgroup of pod {pod} below {path}")]
     NoPod {
         /// Which pod.
-        pod: String,
+        pod: PodId,
         /// Where.
         path: PathBuf,
     },

@@ -3,44 +3,65 @@
 //! The kubelet names a pod's cgroup `pod<uid>` under its own driver and `kubepods-<class>-pod<uid>.slice`, with `_` for `-`,
 //! under systemd's. Both are recognised; nothing else about the path is relied on.
 
-/// A pod's uid.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PodId(Box<str>);
+use std::fmt;
 
-/// A uid has 36 characters, a static pod's hash 32.
-const LONGEST: usize = 64;
+/// A pod's uid: 16 bytes, since an agent keeps one for each endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodId(u128);
+
+/// Places of the dashes in 8-4-4-4-12.
+const DASHES: [usize; 4] = [8, 13, 18, 23];
 
 impl PodId {
-    /// A uid; `None` for what can be no part of a cgroup's name.
+    /// A uid as the API server makes them, lower case; `None` for anything else, which names no pod's cgroup. The uid of a
+    /// static pod's mirror is of this form too, but its cgroup goes by a hash that only the kubelet knows.
     #[must_use]
     pub fn new(uid: &str) -> Option<Self> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        let fits = !uid.is_empty() && uid.len() <= LONGEST && uid.bytes().all(plain);
-        fits.then(|| Self(uid.into()))
+        Self::separated(uid, '-')
     }
 
-    /// The uid.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+    fn separated(uid: &str, separator: char) -> Option<Self> {
+        let mut value = 0_u128;
+        let mut length = 0;
+        for (place, sign) in uid.chars().enumerate() {
+            length += 1;
+            if DASHES.contains(&place) {
+                if sign != separator {
+                    return None;
+                }
+                continue;
+            }
+            let digit = sign.to_digit(16).filter(|_| !sign.is_ascii_uppercase())?;
+            value = (value << 4) | u128::from(digit);
+        }
+        (length == 36).then_some(Self(value))
     }
 
     /// Whether a directory of this name is the pod's cgroup.
-    pub(crate) fn is_named(&self, directory: &str) -> bool {
-        if directory.strip_prefix("pod") == Some(&self.0) {
-            return true;
+    pub(crate) fn is_named(self, directory: &str) -> bool {
+        if let Some(uid) = directory.strip_prefix("pod") {
+            return Self::new(uid) == Some(self);
         }
         let slice = directory
             .strip_suffix(".slice")
             .and_then(|name| name.rsplit_once("-pod"));
         slice.is_some_and(|(parents, uid)| {
-            parents.starts_with("kubepods") && uid.bytes().eq(self.0.bytes().map(underscored))
+            parents.starts_with("kubepods") && Self::separated(uid, '_') == Some(self)
         })
     }
 }
 
-const fn underscored(byte: u8) -> u8 {
-    if byte == b'-' { b'_' } else { byte }
+impl fmt::Display for PodId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = format!("{:032x}", self.0);
+        for (place, digit) in digits.chars().enumerate() {
+            if [8, 12, 16, 20].contains(&place) {
+                f.write_str("-")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -60,9 +81,21 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_no_uid() {
-        assert_eq!(PodId::new("../../etc"), None);
-        assert_eq!(PodId::new(""), None);
-        assert_eq!(PodId::new(&"a".repeat(65)), None);
+    fn it_is_written_as_it_was_read() {
+        assert_eq!(PodId::new(UID).expect("a uid").to_string(), UID);
+    }
+
+    #[test]
+    fn what_is_no_uid_names_no_pod() {
+        for text in [
+            "../../etc",
+            "",
+            &UID[1..],
+            &UID.replace('-', "_"),
+            &format!("{UID}0"),
+            &UID.to_uppercase(),
+        ] {
+            assert_eq!(PodId::new(text), None, "{text}");
+        }
     }
 }

@@ -83,7 +83,7 @@ impl Reader {
                 .iter()
                 .find(|(sample, _)| sample.id == *id)
                 .cloned()
-                .unwrap_or_else(|| (PodSample::new(id.clone()), None));
+                .unwrap_or_else(|| (PodSample::new(*id), None));
             self.sample.pods.push(sample);
             self.places.push(place);
         }
@@ -124,7 +124,7 @@ impl Reader {
             }
             let missing = |place: &Option<PodPlace>| place.is_none();
             if self.places.iter().any(missing) {
-                let wanted: Vec<PodId> = self.sample.pods.iter().map(|pod| pod.id.clone()).collect();
+                let wanted: Vec<PodId> = self.sample.pods.iter().map(|pod| pod.id).collect();
                 let found = walk::pods(layout, &wanted);
                 for (place, found) in self.places.iter_mut().zip(found) {
                     *place = place.take().or_else(|| PodPlace::of(layout, &found));

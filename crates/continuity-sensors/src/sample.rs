@@ -102,12 +102,12 @@ impl Signal {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Pressure => "sense-pressure",
-            Self::Memory => "sense-memory",
-            Self::Descriptors => "sense-descriptors",
-            Self::Conntrack => "sense-conntrack",
-            Self::Threads => "sense-threads",
-            Self::Cgroups => "sense-cgroups",
+            Self::Pressure => "PressureStall",
+            Self::Memory => "NodeMemory",
+            Self::Descriptors => "OpenFiles",
+            Self::Conntrack => "Conntrack",
+            Self::Threads => "Threads",
+            Self::Cgroups => "PodCgroups",
         }
     }
 

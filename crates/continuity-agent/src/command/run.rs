@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use continuity_api::Time;
 use continuity_dataplane::Dataplane;
+use continuity_sensors::{Reader, Roots};
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -24,6 +25,7 @@ use crate::health::{Board, serve};
 use crate::identity::{Identity, Zone};
 use crate::mailbox::Mailbox;
 use crate::report::writer::Writer;
+use crate::sense;
 use crate::snapshot::Snapshot;
 
 /// A connect to an API server that is gone must not outlast the back-off of the next try.
@@ -39,7 +41,7 @@ const STACK: usize = 512 * 1024;
 ///
 /// # Errors
 /// If the arguments are wrong or a thread cannot be started.
-pub fn run<D, F>(running: &Running, open: F) -> Result<(), Error>
+pub fn run<D, F>(running: &Running, sensors: Roots, open: F) -> Result<(), Error>
 where
     D: Dataplane + 'static,
     F: FnMut() -> Result<D, Refused> + Send + 'static,
@@ -68,6 +70,16 @@ where
         })
         .map_err(|source| Error::Start {
             what: "the node loop",
+            source,
+        })?;
+    // Ends by itself when the board is gone, which is when the process ends; nothing waits for it.
+    let watched = Arc::downgrade(&board);
+    thread::Builder::new()
+        .name("sensors".to_owned())
+        .stack_size(STACK)
+        .spawn(move || sense::run(Reader::new(sensors), &watched))
+        .map_err(|source| Error::Start {
+            what: "the sensors",
             source,
         })?;
     let runtime = tokio::runtime::Builder::new_current_thread()

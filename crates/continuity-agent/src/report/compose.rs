@@ -12,6 +12,7 @@ use continuity_api::{Condition, Time, policy};
 use continuity_dataplane::Mode;
 use continuity_field as field;
 use continuity_field::NodeDemand;
+use continuity_sensors::NodeSample;
 
 use crate::desire::Idle;
 use crate::identity::Identity;
@@ -25,6 +26,7 @@ const WOULD_ISOLATE_MAX: usize = 16;
 #[must_use]
 pub fn compose(
     snapshot: &Snapshot,
+    sensed: &NodeSample,
     identity: &Identity,
     before: &[Condition],
     sequence: i64,
@@ -53,7 +55,7 @@ pub fn compose(
         sequence,
         epoch: i64::try_from(epoch).unwrap_or(i64::MAX),
         dataplane: dataplane(&snapshot.plane),
-        capabilities: capabilities(&snapshot.plane),
+        capabilities: capabilities(&snapshot.plane, sensed),
         regime: sets.iter().map(|set| set.regime).max().unwrap_or_default(),
         sets_total: total,
         sets,

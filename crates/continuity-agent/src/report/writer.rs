@@ -99,7 +99,14 @@ impl Writer {
             return Ok(());
         }
         let now = now();
-        let status = compose(snapshot, &self.identity, &self.conditions, self.sequence + 1, now);
+        let status = compose(
+            snapshot,
+            &self.board.sensed(),
+            &self.identity,
+            &self.conditions,
+            self.sequence + 1,
+            now,
+        );
         self.written.age = age(self.written_at);
         self.written.transition_age = age(self.transition_at);
         let spacings = snapshot.lanes.iter().map(|lane| lane.lane.advice.report_spacing);

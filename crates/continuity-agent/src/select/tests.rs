@@ -14,6 +14,7 @@ fn endpoint(last: u8, conditions: &str) -> EndpointRecord {
         node: Some(Arc::from(if conditions.contains('l') { "here" } else { "there" })),
         zone: None,
         pod: None,
+        uid: None,
         for_zones: Box::default(),
         for_nodes: Box::default(),
     }

@@ -51,8 +51,9 @@ impl PodPlace {
 
 /// Reads a pod.
 pub(super) fn pod(sample: &mut PodSample, place: Option<&PodPlace>, root: &Path, elapsed: u64) {
+    let id = sample.id;
     let missing = || SensorError::NoPod {
-        pod: sample.id.as_str().to_owned(),
+        pod: id,
         path: root.to_owned(),
     };
     let Some(place) = place else {
@@ -64,7 +65,7 @@ pub(super) fn pod(sample: &mut PodSample, place: Option<&PodPlace>, root: &Path,
             cpu_stall: Reading::Missing(error.clone()),
             memory_stall: Reading::Missing(error.clone()),
             io_stall: Reading::Missing(error),
-            id: sample.id.clone(),
+            id,
         };
         return;
     };

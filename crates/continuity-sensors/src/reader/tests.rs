@@ -251,7 +251,9 @@ fn more_pods_than_the_bound_are_counted_and_left_out() {
     let node = Node::new();
     node.put("cgroup/cgroup.controllers", "memory\n");
     let mut reader = node.reader();
-    let pods: Vec<PodId> = (0..70).filter_map(|n| PodId::new(&format!("pod-{n}"))).collect();
+    let pods: Vec<PodId> = (0..70)
+        .filter_map(|n| PodId::new(&format!("00000000-0000-0000-0000-{n:012}")))
+        .collect();
     reader.watch(&pods);
     let sample = reader.read(SECOND);
     assert_eq!((sample.pods.len(), sample.pods_left_out), (64, 6));

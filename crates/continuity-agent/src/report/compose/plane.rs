@@ -3,7 +3,9 @@
 use continuity_api::node::{CapabilityReport, DataplaneReport, DataplaneState, FailsafeState, ProgramReport};
 use continuity_api::{Condition, Time, conditions, reasons};
 use continuity_dataplane::{Capability, CapabilityId, HOOKS, wire};
+use continuity_sensors::NodeSample;
 
+use crate::sense;
 use crate::snapshot::{Plane, PlaneState, Worst};
 
 /// Capabilities the API takes.
@@ -41,9 +43,11 @@ fn program(name: &str, plane: &Plane) -> ProgramReport {
     }
 }
 
-pub(super) fn capabilities(plane: &Plane) -> Vec<CapabilityReport> {
-    let all = plane.capabilities.capabilities.iter().take(CAPABILITIES_MAX);
-    all.map(|capability| {
+/// What the kernel side offers, then the signals of the node.
+pub(super) fn capabilities(plane: &Plane, sensed: &NodeSample) -> Vec<CapabilityReport> {
+    let signals = sense::capabilities(sensed);
+    let all = plane.capabilities.capabilities.iter();
+    let kernel = all.map(|capability| {
         let met = capability.met == Some(true);
         let found = if capability.found.is_empty() {
             String::new()
@@ -60,8 +64,8 @@ pub(super) fn capabilities(plane: &Plane) -> Vec<CapabilityReport> {
                 capability.fallback.chars().take(256).collect()
             },
         }
-    })
-    .collect()
+    });
+    kernel.chain(signals).take(CAPABILITIES_MAX).collect()
 }
 
 fn missing(plane: &Plane) -> impl Iterator<Item = &Capability> {

@@ -90,7 +90,7 @@ fn snapshot(lanes: Vec<LaneShot>) -> Snapshot {
 }
 
 fn status(snapshot: &Snapshot) -> ContinuityNodeStatus {
-    compose(snapshot, &identity(), &[], 1, now())
+    compose(snapshot, &NodeSample::default(), &identity(), &[], 1, now())
 }
 
 #[test]
@@ -260,7 +260,14 @@ fn a_node_that_lacks_something_says_so_in_conditions_and_keeps_the_time() {
     assert!(first.dataplane.programs.iter().all(|program| !program.attached));
 
     let later = Time(jiff::Timestamp::from_second(1_800_000_900).expect("a time"));
-    let second = compose(&snapshot, &identity(), &first.conditions, 2, later);
+    let second = compose(
+        &snapshot,
+        &NodeSample::default(),
+        &identity(),
+        &first.conditions,
+        2,
+        later,
+    );
     assert_eq!(
         second.conditions, first.conditions,
         "the transition time stays while the status stays"
