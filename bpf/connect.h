@@ -119,7 +119,7 @@ static __always_inline void remember(struct bpf_sock_addr *ctx, const struct ct_
 	s->phase = CT_IDLE;
 	s->bytes_in = 0;
 	s->bytes_out = 0;
-	__sync_lock_test_and_set(&s->flags, CT_CHOSEN);
+	s->flags = CT_CHOSEN; /* no packet of this socket before connect(2) goes on */
 }
 
 static __always_inline int refuse(void)
@@ -219,7 +219,7 @@ static __always_inline struct ct_backend *decide(struct bpf_sock_addr *ctx, cons
 		return 0;
 	}
 	beat = heartbeat();
-	now = bpf_ktime_get_ns();
+	now = about_now();
 	state = failsafe(set, traffic, beat, now);
 	if (state == CT_FALLBACK) {
 		bank = set->flags & CT_SET_LAST_KNOWN_ALIVE ? bank_of(index, CT_ALIVE_BANK) : 0;
@@ -257,7 +257,6 @@ static __always_inline int connect_v4(struct bpf_sock_addr *ctx)
 
 	if (ctx->protocol != IPPROTO_TCP)
 		return CT_PASS;
-	CT_COUNT_NODE(connects);
 	key.address[2] = CT_MAPPED;
 	key.address[3] = ctx->user_ip4;
 	key.port = (__u16)ctx->user_port;
@@ -278,7 +277,6 @@ static __always_inline int connect_v6(struct bpf_sock_addr *ctx)
 
 	if (ctx->protocol != IPPROTO_TCP)
 		return CT_PASS;
-	CT_COUNT_NODE(connects);
 	key.address[0] = ctx->user_ip6[0];
 	key.address[1] = ctx->user_ip6[1];
 	key.address[2] = ctx->user_ip6[2];

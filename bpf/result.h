@@ -62,7 +62,7 @@ static __always_inline void handshake_started(struct bpf_sock_ops *ctx, struct c
 	struct ct_traffic *t;
 
 	if (!(s->flags & CT_CHOSEN) || !b || b->generation != s->generation || !goes_to(ctx, b))
-		return give_back(bpf_get_socket_cookie(ctx));
+		return give_back(s, bpf_get_socket_cookie(ctx));
 	s->flags = CT_CHOSEN | CT_ACTIVE;
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG |
 					       BPF_SOCK_OPS_RTO_CB_FLAG);
@@ -75,13 +75,19 @@ static __always_inline void handshake_started(struct bpf_sock_ops *ctx, struct c
 	wait_begin(s, t);
 }
 
+/* Time of the handshake: TCP has measured its round trip, which saves us two clocks; one that was sent again took longer. */
+static __always_inline __u32 handshake_micros(struct bpf_sock_ops *ctx, const struct ct_socket *s)
+{
+	return ctx->srtt_us && !ctx->total_retrans ? ctx->srtt_us >> 3 : micros_since(s->started, about_now());
+}
+
 static __always_inline void handshake_done(struct bpf_sock_ops *ctx, struct ct_socket *s)
 {
 	struct ct_traffic *t = traffic_of(s);
 
 	if (!t || !won(s, CT_CONNECTING, CT_IDLE))
 		return;
-	shaken(s, t, bpf_ktime_get_ns());
+	shaken(s, t, handshake_micros(ctx, s));
 	s->out_end = ctx->snd_nxt;
 	s->in_end = ctx->rcv_nxt;
 	flag(s, CT_OPEN);
@@ -237,7 +243,7 @@ static __always_inline void state_changed(struct bpf_sock_ops *ctx, struct ct_so
 	__u64 now;
 
 	if (!(s->flags & CT_ACTIVE))
-		return to == BPF_TCP_CLOSE ? give_back(bpf_get_socket_cookie(ctx)) : (void)0;
+		return to == BPF_TCP_CLOSE ? give_back(s, bpf_get_socket_cookie(ctx)) : (void)0;
 	if (ctx->args[0] == BPF_TCP_SYN_SENT && to == BPF_TCP_ESTABLISHED)
 		return handshake_done(ctx, s);
 	if (to == BPF_TCP_FIN_WAIT1)
@@ -248,7 +254,7 @@ static __always_inline void state_changed(struct bpf_sock_ops *ctx, struct ct_so
 	if (to == BPF_TCP_CLOSE) {
 		if (t)
 			ended(ctx, s, t);
-		return give_back(bpf_get_socket_cookie(ctx));
+		return give_back(s, bpf_get_socket_cookie(ctx));
 	}
 	if (!t)
 		return;
@@ -314,7 +320,7 @@ static __always_inline void on_release(struct bpf_sock *ctx)
 	if (!s)
 		return;
 	if (!(s->flags & CT_ACTIVE))
-		return give_back(cookie);
+		return give_back(s, cookie);
 	if (!(s->flags & CT_PEER_END))
 		flag(s, CT_LOCAL_END);
 	t = traffic_of(s);

@@ -3,12 +3,12 @@
  * What is kept with a socket: the address it asked for, the backend it got, and the request that waits.
  *
  * One record for every purpose (reverse translation, results, turnaround), in a table found by the socket's cookie:
- * buckets of eight cookies, a cache line each, and beside them the records, a cache line each. Taking a record costs a
+ * buckets of seven cookies, a cache line each, and beside them the records, a cache line each. Taking a record costs a
  * compare-exchange where socket storage costs two allocations, on both ends of a connection, while connect(2) waits.
  *
  * A record is given back when its socket reaches CLOSE, is released without a handshake, or its handshake goes
- * elsewhere; what slips through (a kernel's own socket that fails before its SYN) is taken over when a bucket is full.
- * A socket that finds no room is steered all the same, but not measured, and counted as such.
+ * elsewhere. A socket that finds no room in both its buckets is steered all the same, but not measured, and counted as
+ * such. What nobody gives back (a socket of the kernel's own that fails before its SYN) stays until the maps go.
  *
  * Invariants: every change of phase is won by compare-exchange, so what was counted up is counted down once; a record
  * that nobody owns has no flag set; cookies are never given twice, so a record is never read as another socket's.
@@ -40,22 +40,25 @@ CT_ARRAY(sockets, struct ct_socket); /* bucket * CT_WAYS + way */
 /* 64 minus the logarithm of the number of buckets. */
 const volatile __u32 bucket_shift = 64;
 
-/* Golden ratio: consecutive cookies fall into buckets far apart. */
+/* Golden ratio: consecutive cookies fall far apart. */
 #define CT_SPREAD 0x9e3779b97f4a7c15ull
 
-static __always_inline __u32 bucket_of(__u64 cookie)
+/*
+ * Where a socket belongs. Cookies are given in sequence, so four that follow each other share a bucket, and its line
+ * and the page of its records are still at hand.
+ */
+static __always_inline __u32 home(__u64 cookie)
+{
+	return (__u32)(cookie >> 2) & (__u32)(~0ull >> (bucket_shift & 63));
+}
+
+/* Where it goes when others live there too long. */
+static __always_inline __u32 elsewhere(__u64 cookie)
 {
 	return (__u32)((cookie * CT_SPREAD) >> (bucket_shift & 63));
 }
 
-static __always_inline struct ct_socket *socket_in(__u32 bucket, __u32 way)
-{
-	__u32 at = bucket * CT_WAYS + way;
-
-	return bpf_map_lookup_elem(&sockets, &at);
-}
-
-/* The way of a cookie in its bucket, or CT_WAYS. */
+/* The way of a cookie, or CT_WAYS. */
 static __always_inline __u32 way_of(const struct ct_cookies *c, __u64 cookie)
 {
 	__u32 way = CT_WAYS, i;
@@ -67,70 +70,113 @@ static __always_inline __u32 way_of(const struct ct_cookies *c, __u64 cookie)
 	return way;
 }
 
-/* The socket's record, or 0. */
-static __always_inline struct ct_socket *socket_of(__u64 cookie)
-{
-	__u32 bucket = bucket_of(cookie), way;
-	struct ct_cookies *c = bpf_map_lookup_elem(&cookies, &bucket);
-
-	if (!c)
-		return 0;
-	way = way_of(c, cookie);
-	return way < CT_WAYS ? socket_in(bucket, way) : 0;
-}
-
-/* A way whose socket never came to its handshake, taken from it; CT_WAYS if there is none. */
-static __always_inline __u32 taken_over(struct ct_cookies *c, __u32 bucket, __u64 cookie)
+/* Takes a free way, or CT_WAYS. */
+static __always_inline __u32 free_way(struct ct_cookies *c, __u64 cookie)
 {
 	__u32 way = CT_WAYS, i;
 
 #pragma unroll
-	for (i = 0; i < CT_WAYS; i++) {
-		struct ct_socket *s = socket_in(bucket, i);
-		__u64 owner = c->way[i];
-
-		if (way == CT_WAYS && s && !(s->flags & CT_ACTIVE) &&
-		    __sync_val_compare_and_swap(&c->way[i], owner, cookie) == owner)
+	for (i = 0; i < CT_WAYS; i++)
+		if (way == CT_WAYS && !c->way[i] && !__sync_val_compare_and_swap(&c->way[i], 0ull, cookie))
 			way = i;
-	}
 	return way;
 }
 
-/* A record for a socket that may have one already; 0 if its bucket is full. The caller fills it, flags last. */
-static __always_inline struct ct_socket *claim(__u64 cookie)
+/* Index of the socket's record, or CT_NONE. Functions of their own are verified once, not once for every path to them. */
+__attribute__((noinline)) __u32 ct_find(__u64 cookie)
 {
-	__u32 bucket = bucket_of(cookie), way, i;
+	__u32 bucket = home(cookie), way;
 	struct ct_cookies *c = bpf_map_lookup_elem(&cookies, &bucket);
+
+	if (!c)
+		return CT_NONE;
+	way = way_of(c, cookie);
+	if (way == CT_WAYS && c->away) {
+		bucket = elsewhere(cookie);
+		c = bpf_map_lookup_elem(&cookies, &bucket);
+		if (!c)
+			return CT_NONE;
+		way = way_of(c, cookie);
+	}
+	return way < CT_WAYS ? bucket * CT_WAYS + way : CT_NONE;
+}
+
+/* Index of a record for a socket that may have one already; CT_NONE if both its buckets are full. */
+__attribute__((noinline)) __u32 ct_claim(__u64 cookie)
+{
+	__u32 bucket = home(cookie), other = elsewhere(cookie), way;
+	struct ct_cookies *c = bpf_map_lookup_elem(&cookies, &bucket);
+	struct ct_cookies *o;
+
+	if (!c)
+		return CT_NONE;
+	way = way_of(c, cookie);
+	if (way < CT_WAYS)
+		return bucket * CT_WAYS + way;
+	way = free_way(c, cookie);
+	if (way < CT_WAYS)
+		return bucket * CT_WAYS + way;
+	o = bpf_map_lookup_elem(&cookies, &other);
+	if (!o)
+		return CT_NONE;
+	way = way_of(o, cookie);
+	if (way < CT_WAYS)
+		return other * CT_WAYS + way;
+	CT_ADD(&c->away, 1);
+	way = free_way(o, cookie);
+	if (way < CT_WAYS)
+		return other * CT_WAYS + way;
+	CT_ADD(&c->away, -1);
+	return CT_NONE;
+}
+
+/* Frees the way of a record. */
+__attribute__((noinline)) __u32 ct_free(__u64 cookie)
+{
+	__u32 bucket = home(cookie), other = elsewhere(cookie), way;
+	struct ct_cookies *c = bpf_map_lookup_elem(&cookies, &bucket);
+	struct ct_cookies *o;
 
 	if (!c)
 		return 0;
 	way = way_of(c, cookie);
-#pragma unroll
-	for (i = 0; i < CT_WAYS; i++)
-		if (way == CT_WAYS && !c->way[i] && !__sync_val_compare_and_swap(&c->way[i], 0ull, cookie))
-			way = i;
-	if (way == CT_WAYS)
-		way = taken_over(c, bucket, cookie);
-	return way < CT_WAYS ? socket_in(bucket, way) : 0;
+	CT_OPAQUE(way);
+	if (way < CT_WAYS) {
+		c->way[way] = 0;
+		return 1;
+	}
+	o = bpf_map_lookup_elem(&cookies, &other);
+	if (!o)
+		return 0;
+	way = way_of(o, cookie);
+	CT_OPAQUE(way);
+	if (way >= CT_WAYS)
+		return 0;
+	o->way[way] = 0;
+	CT_ADD(&c->away, -1);
+	return 1;
+}
+
+static __always_inline struct ct_socket *socket_of(__u64 cookie)
+{
+	__u32 at = ct_find(cookie);
+
+	return bpf_map_lookup_elem(&sockets, &at);
+}
+
+/* A record for a socket; 0 if there is no room. The caller fills it, flags last. */
+static __always_inline struct ct_socket *claim(__u64 cookie)
+{
+	__u32 at = ct_claim(cookie);
+
+	return bpf_map_lookup_elem(&sockets, &at);
 }
 
 /* Gives the record back. */
-static __always_inline void give_back(__u64 cookie)
+static __always_inline void give_back(struct ct_socket *s, __u64 cookie)
 {
-	__u32 bucket = bucket_of(cookie), way;
-	struct ct_cookies *c = bpf_map_lookup_elem(&cookies, &bucket);
-	struct ct_socket *s;
-
-	if (!c)
-		return;
-	way = way_of(c, cookie);
-	if (way >= CT_WAYS)
-		return;
-	s = socket_in(bucket, way);
-	if (s)
-		__sync_lock_test_and_set(&s->flags, 0u);
-	CT_OPAQUE(way);
-	__sync_val_compare_and_swap(&c->way[way & (CT_WAYS - 1)], cookie, 0ull);
+	__sync_lock_test_and_set(&s->flags, 0u);
+	ct_free(cookie);
 }
 
 static __always_inline int won(struct ct_socket *s, __u32 from, __u32 to)

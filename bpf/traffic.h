@@ -89,9 +89,8 @@ static __always_inline void answered(struct ct_socket *s, struct ct_traffic *t, 
 }
 
 /* The handshake is done: neither good nor bad for the choice, an accepted connection says nothing of the answer. */
-static __always_inline void shaken(struct ct_socket *s, struct ct_traffic *t, __u64 now)
+static __always_inline void shaken(struct ct_socket *s, struct ct_traffic *t, __u32 us)
 {
-	__u32 us = micros_since(s->started, now);
 	__u32 bucket = (__u32)ct_lg(us) >> 7;
 	struct ct_record *r = record_of(s);
 

@@ -18,7 +18,7 @@
 #define CT_CONNECT_BUCKETS 62u /* half octaves of us */
 #define CT_AGE_BUCKETS 64u
 #define CT_AGE_SHIFT 26 /* a bucket of the ring spans 2^26 ns of start times */
-#define CT_WAYS 8u /* sockets of a bucket: a cache line of cookies */
+#define CT_WAYS 7u /* sockets of a bucket: a cache line with its count */
 
 struct ct_control {
 	__u32 schema;
@@ -132,22 +132,22 @@ struct ct_set_traffic {
 };
 
 struct ct_node {
-	__u64 connects;
 	__u64 stale_service;
 	__u64 unmeasured_passive;
 	__u64 outlived;
-	__u64 reserved[12];
+	__u64 reserved[13];
 };
 
-/* Cookies of the sockets of one bucket; 0 = free. */
+/* One bucket of the socket table. */
 struct ct_cookies {
-	__u64 way[CT_WAYS];
+	__u64 way[CT_WAYS]; /* 0 = free */
+	__u64 away; /* sockets that belong here but stand in their other bucket */
 };
 
 /* One socket's record, see socket.h. A cache line. */
 struct ct_socket {
 	__u32 address[4]; /* asked for */
-	__u64 started; /* ns, of what waits; without one, of the connection */
+	__u64 started; /* ns, of what waits; without one, of the connection. Of a handshake good to one tick */
 	__u32 backend; /* index of the backend, or of the endpoint */
 	__u32 generation;
 	__u32 phase;

@@ -2,7 +2,7 @@
 //!
 //! Kernel memory at the defaults, s shards: services 4,096 × 88 B = 0.35 MiB; sets 128 KiB; banks 960 KiB; backends
 //! 256 KiB; records 512 KiB; learned 4 MiB; client traffic 8,192 × s KiB = 8 s MiB; server traffic s MiB; set traffic
-//! s / 4 MiB; sockets 65,536 × (64 + 8) B = 4.5 MiB. With 2 CPUs (s = 2) 29 MiB, with 8 or more (s = 8) 85 MiB. User space maps only what is in use.
+//! s / 4 MiB; sockets 57,344 × 64 B + 8,192 × 64 B = 4 MiB. With 2 CPUs (s = 2) 29 MiB, with 8 or more (s = 8) 85 MiB. User space maps only what is in use.
 
 use std::{fs, num::NonZeroU32};
 
@@ -18,9 +18,9 @@ pub const SERVICES: u32 = SETS * 4;
 /// Local backend addresses: 250 pods (four times kubelet's default limit is rare) with four ports each.
 pub const ENDPOINTS: u32 = 1_000;
 
-/// Sockets that are measured at once, on both ends: four times the open connections of 110 pods with 150 each. A power
-/// of two. Beyond it sockets are steered but not measured, and counted as such.
-pub const SOCKETS: u32 = 65_536;
+/// Sockets that are measured at once, of clients and of backends: 110 pods with 500 connections each. Buckets of seven,
+/// 2^13 of them. Beyond it sockets are steered but not measured, and counted as such.
+pub const SOCKETS: u32 = 7 << 13;
 
 /// Shards of the counters: beyond eight, memory grows faster than contention falls.
 pub const MAX_SHARDS: u32 = 8;
@@ -39,7 +39,7 @@ pub struct Capacities {
     pub services: u32,
     /// Local backend addresses.
     pub endpoints: u32,
-    /// Sockets measured at once, a power of two, at least 16.
+    /// Sockets measured at once; made up to a power of two of buckets of seven.
     pub sockets: u32,
     /// Counter shards, a power of two.
     pub shards: u32,

@@ -38,8 +38,6 @@ pub struct SetCounters {
 /// What concerns the node and no set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NodeCounters {
-    /// TCP connects that the hook saw, of any destination.
-    pub connects: u64,
     /// Connects whose service entry was stale.
     pub stale_service: u64,
     /// Passive sockets of a known backend that found no room in the socket table.

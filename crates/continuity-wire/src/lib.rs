@@ -42,11 +42,11 @@ pub const BANKS: u32 = 3;
 /// Index of the equal-share table among the [`BANKS`].
 pub const ALIVE_BANK: u32 = 2;
 
-/// Sockets of one bucket of the socket table: a cache line of cookies (`CT_WAYS`).
-pub const WAYS: u32 = 8;
+/// Sockets of one bucket of the socket table: a cache line of cookies and their count (`CT_WAYS`).
+pub const WAYS: u32 = 7;
 
-/// Cookies of one bucket; 0 = free.
-pub type Cookies = [u64; WAYS as usize];
+/// One bucket: cookies of its sockets, 0 = free, and how many of its sockets stand in their other bucket.
+pub type Cookies = [u64; WAYS as usize + 1];
 
 /// Size of one socket's record (`struct ct_socket`), which user space does not read.
 pub const SOCKET_BYTES: usize = 64;

@@ -28,7 +28,7 @@ pub struct Traffic {
     pub attempts: u64,
     /// Handshakes that succeeded (client role), connections accepted (server role).
     pub established: u64,
-    /// Sum of handshake times, µs.
+    /// Sum of handshake times, µs: from SYN to SYN-ACK as TCP measures it.
     pub connect_micros: u64,
     /// Requests answered: first payload back after first payload out.
     pub answered: u64,
@@ -211,8 +211,6 @@ impl SetTraffic {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Node {
-    /// TCP connects that the hook saw, of any destination.
-    pub connects: u64,
     /// Connects whose service entry was stale.
     pub stale_service: u64,
     /// Passive sockets of a known backend that found no room in the socket table.
@@ -220,7 +218,7 @@ pub struct Node {
     /// Sockets whose backend index was given away while they lived; no longer counted.
     pub outlived: u64,
     /// Zero.
-    pub reserved: [u64; 12],
+    pub reserved: [u64; 13],
 }
 
 const _: () = {

@@ -172,8 +172,20 @@ fn round_trips() {
     println!("round trip p50: {here} ns measured on both sides, {there} ns without any program");
 }
 
+/// Runs the parts that the arguments name, or all.
 fn main() {
-    programs();
-    connects();
-    round_trips();
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let parts: [(&str, fn()); 3] = [
+        ("programs", programs),
+        ("connects", connects),
+        ("round-trips", round_trips),
+    ];
+    for (name, part) in parts {
+        if wanted.is_empty() || wanted.iter().any(|part| part == name) {
+            part();
+        }
+    }
 }

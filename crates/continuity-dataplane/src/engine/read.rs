@@ -40,7 +40,6 @@ impl<B: Backing> Engine<B> {
         let mut sum = NodeCounters::default();
         for shard in 0..self.tables.shards {
             let node: Node = self.tables.node.load(shard)?;
-            sum.connects = sum.connects.wrapping_add(node.connects);
             sum.stale_service = sum.stale_service.wrapping_add(node.stale_service);
             sum.unmeasured_passive = sum.unmeasured_passive.wrapping_add(node.unmeasured_passive);
             sum.outlived = sum.outlived.wrapping_add(node.outlived);

@@ -55,7 +55,7 @@ pub(super) fn load(pins: &Pins, sizes: Capacities, capabilities: &CapabilityRepo
 
 /// Buckets of the socket table: a power of two, at least two.
 pub(super) fn buckets(sizes: Capacities) -> u32 {
-    (sizes.sockets / WAYS).max(2)
+    (sizes.sockets / WAYS).max(2).next_power_of_two()
 }
 
 fn entries(sizes: Capacities) -> [(&'static str, u32); 14] {

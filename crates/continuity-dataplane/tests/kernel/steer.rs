@@ -74,7 +74,6 @@ fn a_connect_elsewhere_is_left_alone() {
     assert!(connect(vip(81)).is_err(), "another port of the VIP is not ours");
     let decisions = plane.read(&id("steer")).unwrap().decisions;
     assert_eq!(decisions.steered, 0);
-    assert!(plane.read_node().unwrap().connects >= 2);
 }
 
 #[test]
