@@ -621,3 +621,97 @@ fn the_quiet_family_hears_from_the_busy_one_who_is_late_and_who_is_well_again() 
         states(&node)
     );
 }
+
+/// As [`serve_both`], with so many answers a tick on either family.
+fn serve_families(node: &mut NodeLoop<MemoryDataplane>, rounds: u32, counts: [u32; 2], sick: u64) {
+    let six = LaneKey {
+        family: crate::lane::Family::V6,
+        ..lane_key()
+    };
+    for _ in 0..rounds {
+        for host in 1..=3_u8 {
+            let time = if host == 2 { sick } else { 20_000 };
+            let v6 = std::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, u16::from(host));
+            let lanes = [
+                (lane_key().id(), address(host, 2), counts[0]),
+                (six.id(), SocketAddr::new(v6.into(), 8080), counts[1]),
+            ];
+            for (id, backend, count) in lanes {
+                node.plane_mut()
+                    .count_client(&id, backend, |traffic, _| {
+                        traffic.attempts += u64::from(count);
+                        traffic.established += u64::from(count);
+                        traffic.answered += u64::from(count);
+                        traffic.turnaround[continuity_field::histogram::bucket(time)] += count;
+                    })
+                    .expect("counted");
+            }
+        }
+        node.plane_mut().advance(TICK);
+        node.tick(WALL);
+    }
+}
+
+#[test]
+fn a_trouble_that_both_families_found_ends_for_both_when_one_sees_its_end() {
+    use continuity_field::BackendState::{Isolated, Returning};
+    let mut node = dual();
+    let sick = |node: &NodeLoop<MemoryDataplane>| -> Vec<_> {
+        node.tracks()
+            .map(|track| track.shot().backends[1].clone())
+            .collect()
+    };
+    serve_families(&mut node, 300, [10, 10], 20_000);
+    serve_families(&mut node, 8, [10, 10], 520_000);
+    let found = sick(&node);
+    assert!(
+        found.iter().all(|one| one.state == Isolated && !one.hearsay),
+        "each by itself: {found:?}"
+    );
+    // The quiet family gets no connection at all, so no test either.
+    serve_families(&mut node, 16, [10, 0], 20_000);
+    let returning = sick(&node);
+    assert_eq!(returning[0].state, Returning, "{returning:?}");
+    assert_eq!(returning[1].state, Returning, "{returning:?}");
+}
+
+#[test]
+fn what_one_family_alone_found_is_not_ended_by_the_other() {
+    let mut node = dual();
+    serve_families(&mut node, 300, [10, 10], 20_000);
+    let v6 = |host: u16| {
+        SocketAddr::new(
+            std::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, host).into(),
+            8080,
+        )
+    };
+    let six = LaneKey {
+        family: crate::lane::Family::V6,
+        ..lane_key()
+    };
+    for round in 0..40 {
+        serve_families(&mut node, 1, [10, 0], 20_000);
+        for host in [1, 2, 3] {
+            let late = host == 2 && round < 10;
+            let bucket = continuity_field::histogram::bucket(if late { 520_000 } else { 20_000 });
+            let count = if host == 2 && !late { 0 } else { 10 };
+            node.plane_mut()
+                .count_client(&six.id(), v6(host), |traffic, _| {
+                    traffic.attempts += u64::from(count);
+                    traffic.established += u64::from(count);
+                    traffic.answered += u64::from(count);
+                    traffic.turnaround[bucket] += count;
+                })
+                .expect("counted");
+        }
+    }
+    let states: Vec<_> = node
+        .tracks()
+        .map(|track| track.shot().backends[1].clone())
+        .collect();
+    assert_eq!(
+        states[1].state,
+        continuity_field::BackendState::Isolated,
+        "{states:?}"
+    );
+}

@@ -39,6 +39,8 @@ pub(super) struct Note {
     pub(super) reason: String,
     /// Since when this lane by itself finds the process late or silent, on the kernel's clock.
     pub(super) late_since: Option<u64>,
+    /// When it came back from such an isolation, on the kernel's clock.
+    pub(super) cured_at: Option<u64>,
 }
 
 /// On whose word a backend may be isolated, other than that of other nodes.
@@ -84,6 +86,7 @@ impl Notes {
                 since_millis: past(backend.since_millis),
                 reason: cut(backend.reason),
                 late_since: backend.late_since,
+                cured_at: None,
             };
             (backend.id, note)
         };
@@ -132,11 +135,13 @@ impl Notes {
                 since_millis: now.wall_millis,
                 reason: String::new(),
                 late_since: None,
+                cured_at: None,
             };
             let note = self.backends.entry(view.id).or_insert(fresh);
             if standing(note.state) != standing(view.state) {
                 note.since_millis = now.wall_millis;
                 note.reason.clear();
+                note.cured_at = note.late_since.map(|_| now.kernel);
                 note.late_since = is_late(view).then_some(now.kernel);
                 self.transitions += 1;
             }
@@ -196,7 +201,7 @@ const fn standing(state: BackendState) -> u8 {
 }
 
 /// Isolated here on evidence that is the process's and not the address's.
-fn is_late(view: &BackendView) -> bool {
+pub(super) fn is_late(view: &BackendView) -> bool {
     view.isolation.is_some_and(|isolation| {
         matches!(
             isolation.evidence,

@@ -2,13 +2,16 @@
 //!
 //! The lane with little traffic would need many seconds to notice what the other has seen for long, and its tests of an
 //! isolated backend would be a large part of its traffic. So lateness and silence, which are the process's, are passed on,
-//! and so is the release. What belongs to the address stays with it: a refused connect says nothing of the other family,
-//! and what a lane found out by itself only its own test ends.
+//! and so is the release: of what the other lane heard, and of what it found out by itself before this one, which had found
+//! the same, saw the process answer in time again. A lane with little traffic would else speak of a trouble for minutes
+//! after its end. What belongs to the address stays with it: a refused connect says nothing of the other family, and what
+//! one lane alone found only its own test ends.
 
 use continuity_field::{
     BackendId, BackendState, BackendView, Evidence, Nanos, Outcome, Verdict, VerdictKind,
 };
 
+use super::notes::is_late;
 use super::{Instant, Track};
 use crate::lane::LaneBackend;
 
@@ -56,16 +59,16 @@ impl Track {
     }
 
     /// What this lane says to its sibling: whom it isolated itself for being late, and who is well of those that the
-    /// sibling isolated by hearsay alone.
+    /// sibling isolated by hearsay, or found late before this lane saw them cured.
     fn words_for(&self, sibling: &Self, now: Instant) -> Vec<Verdict> {
         let outcome = self.state.outcome();
         let words = sibling.lane.backends.iter().filter_map(|theirs| {
             let same = |ours: &&LaneBackend| ours.pod.is_some() && ours.pod == theirs.pod;
             let ours = self.lane.backends.iter().find(same)?;
-            let late = self.notes.backends.get(&ours.id).and_then(|note| note.late_since);
-            let (kind, given) = match late {
+            let note = self.notes.backends.get(&ours.id)?;
+            let (kind, given) = match note.late_since {
                 Some(since) => (VerdictKind::Isolate, Nanos(since)),
-                None if hearsay(sibling.state.outcome(), theirs.id) && well(outcome, ours.id) => {
+                None if well(outcome, ours.id) && over(sibling.state.outcome(), theirs.id, note.cured_at) => {
                     (VerdictKind::Release, Nanos(now.kernel))
                 }
                 None => return None,
@@ -85,10 +88,14 @@ fn view(outcome: &Outcome, id: BackendId) -> Option<&BackendView> {
     outcome.backends.iter().find(|view| view.id == id)
 }
 
-/// Whether it is isolated on the word of others alone.
-fn hearsay(outcome: &Outcome, id: BackendId) -> bool {
-    let isolation = view(outcome, id).and_then(|view| view.isolation);
-    isolation.is_some_and(|isolation| matches!(isolation.evidence, Evidence::Shared { .. }))
+/// Whether what it is isolated for no longer stands: the word of others alone, or a lateness that ended for this process
+/// at `cured`.
+fn over(outcome: &Outcome, id: BackendId, cured: Option<u64>) -> bool {
+    let Some((view, isolation)) = view(outcome, id).and_then(|view| Some((view, view.isolation?))) else {
+        return false;
+    };
+    matches!(isolation.evidence, Evidence::Shared { .. })
+        || is_late(view) && cured.is_some_and(|cured| Nanos(cured) > isolation.since)
 }
 
 /// Whether it is in use and answers.
