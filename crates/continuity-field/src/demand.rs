@@ -53,6 +53,8 @@ struct Course {
     filled: usize,
     gathered: f64,
     elapsed: f64,
+    /// Growth a second, as of the latest whole second.
+    trend: f64,
 }
 
 impl Course {
@@ -69,6 +71,7 @@ impl Course {
         self.filled = (self.filled + 1).min(self.seconds.len());
         self.gathered = 0.0;
         self.elapsed = 0.0;
+        self.trend = self.grown();
     }
 
     fn window(&self, which: usize) -> f64 {
@@ -78,7 +81,7 @@ impl Course {
     }
 
     /// Growth a second that both halves of the course agree on, less one σ of its Poisson noise.
-    fn trend(&self) -> f64 {
+    fn grown(&self) -> f64 {
         if self.filled < self.seconds.len() {
             return 0.0;
         }
@@ -130,6 +133,8 @@ pub(crate) struct Demand {
     in_flight: f64,
     counts: [f64; BUCKETS],
     n: f64,
+    /// 99th percentile as of the latest look, µs.
+    tail: Option<f64>,
 }
 
 impl Default for Demand {
@@ -143,30 +148,26 @@ impl Default for Demand {
             in_flight: 0.0,
             counts: [0.0; BUCKETS],
             n: 0.0,
+            tail: None,
         }
     }
 }
 
 crate::save::code::stored! {
     Rate { value, age }
-    Course { seconds, at, filled, gathered, elapsed }
-    Demand { offered, fast, course, answered, failed, in_flight, counts, n }
+    Course { seconds, at, filled, gathered, elapsed, trend }
+    Demand { offered, fast, course, answered, failed, in_flight, counts, n, tail }
 }
 
 impl Demand {
     /// One step's counters.
-    pub(crate) fn observe(&mut self, samples: &Samples<'_>, dt: f64) {
+    pub(crate) fn observe(&mut self, tracks: &[Track], samples: &Samples<'_>, dt: f64) {
         let (mut attempts, mut answered, mut failed, mut waiting) = (0, 0, 0, 0_u64);
-        for sample in samples.backends {
+        for (track, sample) in tracks.iter().zip(samples.backends) {
             attempts += sample.attempts.min(MOST);
             answered += sample.answered.min(MOST);
             failed += failures(sample).min(MOST);
-            waiting += sample
-                .unanswered
-                .iter()
-                .map(|&count| u64::from(count))
-                .sum::<u64>()
-                .min(MOST);
+            waiting += u64::from(track.look.crowd).min(MOST);
         }
         let (attempts, waiting) = (attempts as f64, waiting as f64);
         self.offered.add(attempts, dt, MEMORY);
@@ -184,6 +185,7 @@ impl Demand {
         for (kept, new) in self.counts.iter_mut().zip(&fleet.counts) {
             *kept = *kept * keep + new;
         }
+        self.tail = self.quantile();
     }
 
     /// Offered connections a second.
@@ -203,6 +205,10 @@ impl Demand {
 
     /// 99th percentile of turnaround of all answers of late, µs; `None` below 100 answers.
     pub(crate) fn p99(&self) -> Option<f64> {
+        self.tail
+    }
+
+    fn quantile(&self) -> Option<f64> {
         if self.n < TAIL_LEAST {
             return None;
         }
@@ -246,7 +252,7 @@ impl Demand {
             offered_milli_per_second: to_u64(1e3 * offered),
             shed_milli_per_second: 0,
             answered_milli_per_second: to_u64(1e3 * self.answered.value),
-            trend_milli_per_second2: i64::from(crate::number::to_i32(1e3 * self.course.trend())),
+            trend_milli_per_second2: i64::from(crate::number::to_i32(1e3 * self.course.trend)),
             in_flight_milli: to_u64(1e3 * self.in_flight),
             turnaround_micros: micros(level),
             calm_micros: micros(calm),

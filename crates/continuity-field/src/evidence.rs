@@ -226,6 +226,9 @@ fn silence(
     let peers = yardstick.peers?;
     let waiting = look.waiting_blatant;
     let late = look.blatant_n + f64::from(waiting);
+    if late < 1.0 {
+        return None;
+    }
     let bound = micros(yardstick.blatant);
     let alone = crate::number::to_u64(bound.0 as f64 * ALONE);
     let enough = late >= least && look.peers_answered >= PEERS_ANSWERED;

@@ -58,12 +58,21 @@ pub fn middle_micros(bucket: usize) -> f64 {
 
 /// Log2 of the geometric middle of a bucket, in octaves of µs.
 pub fn level(bucket: usize) -> f64 {
+    LEVELS.get(bucket.min(BUCKETS - 1)).copied().unwrap_or(0.0)
+}
+
+/// Levels of all buckets: read for every filled bucket of every backend and step.
+const LEVELS: [f64; BUCKETS] = {
     // Means of log2(1 + m/4) and log2(1 + (m+1)/4).
     const MIDDLES: [f64; 4] = [0.160_964_047, 0.453_445_298, 0.696_158_711, 0.903_677_461];
-    let bucket = bucket.min(BUCKETS - 1);
-    let middle = MIDDLES.get(bucket % 4).copied().unwrap_or(0.0);
-    (bucket / 4) as f64 + middle
-}
+    let mut levels = [0.0; BUCKETS];
+    let mut bucket = 0;
+    while bucket < BUCKETS {
+        levels[bucket] = (bucket / 4) as f64 + MIDDLES[bucket % 4];
+        bucket += 1;
+    }
+    levels
+};
 
 /// Age bucket at `now` of a request sent at `sent`, both on the kernel's monotonic clock: the difference of their windows
 /// of `2^AGE_SHIFT` ns.

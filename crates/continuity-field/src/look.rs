@@ -5,7 +5,7 @@
 //! so that request is simply long (a job of half an hour trips nothing). While a backend is isolated only its answers
 //! count: what waits there has already decided.
 
-use crate::baseline::Baseline;
+use crate::baseline::{Baseline, Fleet};
 use crate::histogram::{self, AGE_BUCKETS};
 use crate::track::Track;
 use crate::{BackendSample, Nanos, SetConfig};
@@ -82,7 +82,7 @@ pub(crate) struct Yardstick {
     spread: f64,
 }
 
-/// Makes yardsticks; peers' medians without one of them take few values, so the latest two are kept.
+/// Makes yardsticks; peers' medians without one of them take three values, which are kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rule {
     gray: f64,
@@ -90,7 +90,7 @@ pub(crate) struct Rule {
     typical: f64,
     tail: Option<f64>,
     spread: f64,
-    kept: [Option<Yardstick>; 2],
+    kept: [Option<Yardstick>; 3],
 }
 
 impl Rule {
@@ -102,19 +102,14 @@ impl Rule {
             typical: config.profile.typical().as_micros() as f64,
             tail: baseline.tail(),
             spread: baseline.spread(),
-            kept: [None; 2],
+            kept: [None; 3],
         }
     }
 
     /// What a backend with such peers is compared with.
     pub(crate) fn with(&mut self, peers: Option<f64>) -> Yardstick {
-        let [first, second] = self.kept;
-        if let Some(kept) = [first, second]
-            .into_iter()
-            .flatten()
-            .find(|kept| kept.peers == peers)
-        {
-            return kept;
+        if let Some(kept) = self.kept.iter().flatten().find(|kept| kept.peers == peers) {
+            return *kept;
         }
         let reference = peers.unwrap_or(self.calm);
         // Half of a typical request above the reference, so that a service that answers in 0.2 ms is not judged by the
@@ -132,7 +127,8 @@ impl Rule {
             blatant: blatant.max(tail),
             spread: self.spread,
         };
-        self.kept = [Some(yardstick), first];
+        let [first, second, _] = self.kept;
+        self.kept = [Some(yardstick), first, second];
         yardstick
     }
 }
@@ -156,7 +152,14 @@ pub(crate) fn weight(n: f64) -> f64 {
 }
 
 /// Adds one step's answers and waiting requests.
-pub(crate) fn observe(track: &mut Track, sample: &BackendSample, yardstick: &Yardstick, now: Nanos) {
+pub(crate) fn observe(
+    track: &mut Track,
+    sample: &BackendSample,
+    yardstick: &Yardstick,
+    fleet: &mut Fleet,
+    now: Nanos,
+) {
+    let in_use = track.in_use();
     let look = &mut track.look;
     let (mut good, mut blatant, mut blatant_sum) = (0.0, 0.0, 0.0);
     for (bucket, count) in histogram::counted(&sample.turnaround) {
@@ -164,6 +167,9 @@ pub(crate) fn observe(track: &mut Track, sample: &BackendSample, yardstick: &Yar
         let n = f64::from(count);
         look.sum += n * level;
         look.n += n;
+        if in_use {
+            fleet.add(bucket, n, level);
+        }
         if level <= yardstick.late {
             good += n;
             continue;
@@ -174,12 +180,11 @@ pub(crate) fn observe(track: &mut Track, sample: &BackendSample, yardstick: &Yar
             blatant_sum += n * level;
         }
     }
+    let (young, ages) = waiting(sample);
+    look.crowd = u32::try_from(ages).unwrap_or(u32::MAX);
     if good > 0.0 {
         look.good_at = Some(now);
-        look.long = sample
-            .unanswered
-            .iter()
-            .fold(0, |sum, &count| sum.saturating_add(count));
+        look.long = look.crowd;
         look.peers_answered = 0.0;
         look.blatant_n = 0.0;
         look.blatant_sum = 0.0;
@@ -192,12 +197,8 @@ pub(crate) fn observe(track: &mut Track, sample: &BackendSample, yardstick: &Yar
     look.oldest = Nanos::ZERO;
     look.overdue = 0.0;
     look.overdue_sum = 0.0;
-    look.crowd = sample
-        .unanswered
-        .iter()
-        .fold(0, |sum, &count| sum.saturating_add(count));
     // Nearly always nobody waits longer than two windows.
-    let waits = look.crowd > 0 && sample.unanswered.iter().skip(2).fold(0, |all, count| all | count) > 0;
+    let waits = ages > young;
     // While isolated only answers count: what waits there has already decided.
     if track.isolation().is_none() && (waits || yardstick.late <= NEVER_SO_YOUNG) {
         wait(track, sample, yardstick, now);
@@ -205,6 +206,14 @@ pub(crate) fn observe(track: &mut Track, sample: &BackendSample, yardstick: &Yar
     if track.look.waiting == 0 && track.look.blatant_n < 1.0 {
         track.look.peers_answered = 0.0;
     }
+}
+
+/// Requests that wait: in the two youngest windows, and all.
+fn waiting(sample: &BackendSample) -> (u64, u64) {
+    let sum = |ages: &[u32]| ages.iter().fold(0, |sum, &count| sum + u64::from(count));
+    let (young, old) = sample.unanswered.split_at(2);
+    let young = sum(young);
+    (young, young + sum(old))
 }
 
 /// Counts the waiting requests: late ones as evidence, those older than twice the estimate as samples of at least that age.

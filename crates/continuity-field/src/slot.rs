@@ -14,11 +14,20 @@ const WHOLE: u32 = 64;
 pub(crate) struct Scratch {
     target: Vec<u32>,
     order: Vec<(u64, usize)>,
+    /// What the target was made of: between looks shares stand still.
+    shares: Vec<f64>,
+    seed: u64,
 }
 
 /// Slots per backend by largest remainder: at least one for whoever has a share, ties rotated by `seed`.
 pub(crate) fn apportion(shares: &[f64], seed: u64, scratch: &mut Scratch) {
-    let Scratch { target, order } = scratch;
+    if scratch.seed == seed && scratch.shares == shares {
+        return;
+    }
+    scratch.seed = seed;
+    scratch.shares.clear();
+    scratch.shares.extend_from_slice(shares);
+    let Scratch { target, order, .. } = scratch;
     target.clear();
     order.clear();
     target.resize(shares.len(), 0);

@@ -9,7 +9,7 @@ use crate::look::{self, LOOK, Rule};
 use crate::regime::Signals;
 use crate::track::{self, Phase};
 use crate::{InputError, Nanos, Outcome, Reason, Samples, SetConfig, SetState};
-use crate::{drip, histogram, isolation, pressure, save, share, slot, view, word};
+use crate::{drip, isolation, pressure, save, share, slot, view, word};
 
 /// A gap after which counters say nothing about the present: hits and runs start anew.
 const GAP: Nanos = Nanos::from_secs(5);
@@ -119,7 +119,6 @@ fn begin_look(state: &mut SetState, now: Nanos) -> Option<f64> {
 /// Takes in one step's samples, against what the last look knew of the peers.
 fn observe(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, dt: f64, now: Nanos) {
     state.rank();
-    state.demand.observe(samples, dt);
     let mut rule = Rule::new(&state.baseline, config);
     let keep = libm::exp(-dt / 10.0);
     state.slope.observe(&samples.regression, dt);
@@ -132,7 +131,7 @@ fn observe(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, dt: 
     for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
         let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
         let yardstick = rule.with(peers);
-        look::observe(track, sample, &yardstick, now);
+        look::observe(track, sample, &yardstick, &mut state.fleet, now);
         evidence::fail(track, sample, keep, drowning, now);
         track.trust.observe(sample, slope, dt, now);
         if let (Some(peers), true) = (peers, sample.report.is_some()) {
@@ -142,13 +141,9 @@ fn observe(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, dt: 
         }
         if track.in_use() {
             answered += sample.answered.min(1_000_000) as f64;
-            for (bucket, count) in histogram::counted(&sample.turnaround) {
-                state
-                    .fleet
-                    .add(bucket, f64::from(count), histogram::level(bucket));
-            }
         }
     }
+    state.demand.observe(&state.tracks, samples, dt);
     for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
         let own = if track.in_use() {
             sample.answered.min(1_000_000) as f64

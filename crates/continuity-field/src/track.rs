@@ -63,6 +63,32 @@ pub(crate) struct Track {
     pub said_kept: bool,
     /// The latest verdict of others that was acted on.
     pub verdict_given: Nanos,
+    /// Values that are shown at every step and seldom change.
+    pub shown: Shown,
+}
+
+/// A value and what it was computed from: logarithms and powers are a good part of a step.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Kept<T> {
+    from: Option<f64>,
+    value: T,
+}
+
+impl<T: Copy> Kept<T> {
+    pub(crate) fn of(&mut self, from: f64, compute: impl FnOnce(f64) -> T) -> T {
+        if self.from != Some(from) {
+            self.value = compute(from);
+            self.from = Some(from);
+        }
+        self.value
+    }
+}
+
+/// What is shown of a backend; no part of what is remembered.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Shown {
+    pub latency: Kept<Nanos>,
+    pub share: Kept<i32>,
 }
 
 impl Track {
@@ -94,6 +120,7 @@ impl Track {
             single: false,
             said_kept: false,
             verdict_given: now,
+            shown: Shown::default(),
         }
     }
 

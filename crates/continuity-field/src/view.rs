@@ -18,7 +18,7 @@ pub(crate) fn publish(state: &mut SetState, samples: &Samples<'_>, config: &SetC
     let mut changed = outcome.changed || outcome.backends.len() != samples.backends.len();
     let before = outcome.backends.len();
     outcome.backends.truncate(samples.backends.len());
-    for (index, (track, sample)) in state.tracks.iter().zip(samples.backends).enumerate() {
+    for (index, (track, sample)) in state.tracks.iter_mut().zip(samples.backends).enumerate() {
         let fair = if capacities > 0.0 {
             64.0 * share::capacity(sample) / capacities
         } else {
@@ -32,7 +32,7 @@ pub(crate) fn publish(state: &mut SetState, samples: &Samples<'_>, config: &SetC
             share_ppm: share_ppm(track, spacing, rate),
             slots: track.slots,
             pressure_milli: to_u32(1e3 * track.pressure.total()),
-            latency: track.level.map(micros),
+            latency: track.level.map(|level| track.shown.latency.of(level, micros)),
             error_permille: to_u32(1e3 * track.failed / track.ended.max(1.0)).min(1_000),
             choice,
         };

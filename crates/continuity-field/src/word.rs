@@ -49,12 +49,14 @@ pub(crate) fn set(
 }
 
 /// Words of one backend. `fair` is the slots that its capacity alone would give.
-pub(crate) fn backend(track: &Track, fair: f64, spill: Option<i32>, now: Nanos) -> BackendChoice {
+pub(crate) fn backend(track: &mut Track, fair: f64, spill: Option<i32>, now: Nanos) -> BackendChoice {
     let isolated = track.isolation().is_some();
     let shl = if track.slots == 0 || fair <= 0.0 {
         NO_SLOT
     } else {
-        crate::number::to_i32(256.0 * libm::log2(f64::from(track.slots) / fair)).clamp(NO_SLOT, -NO_SLOT)
+        let ratio = f64::from(track.slots) / fair;
+        let whole = |ratio| crate::number::to_i32(256.0 * libm::log2(ratio)).clamp(NO_SLOT, -NO_SLOT);
+        track.shown.share.of(ratio, whole)
     };
     let carries = isolated && track.in_service && spill.is_some();
     BackendChoice {

@@ -20,7 +20,7 @@ fn noisy(rate: f64, second: usize) -> f64 {
 #[test]
 fn a_load_that_comes_out_of_nothing_is_no_ramp() {
     for seconds in 1..30 {
-        let grown = course((0..seconds).map(|second| noisy(40.0, second))).trend();
+        let grown = course((0..seconds).map(|second| noisy(40.0, second))).trend;
         assert!(grown.abs() < 0.3, "{grown}/s² after {seconds} s");
     }
 }
@@ -29,7 +29,7 @@ fn a_load_that_comes_out_of_nothing_is_no_ramp() {
 fn a_load_that_rises_by_half_at_once_is_no_ramp() {
     for seconds in 1..30 {
         let rate = |second: usize| if second < 30 { 160.0 } else { 240.0 };
-        let grown = course((0..30 + seconds).map(|second| noisy(rate(second), second))).trend();
+        let grown = course((0..30 + seconds).map(|second| noisy(rate(second), second))).trend;
         assert!(grown.abs() < 0.8, "{grown}/s² after {seconds} s");
     }
 }
@@ -38,7 +38,7 @@ fn a_load_that_rises_by_half_at_once_is_no_ramp() {
 fn a_load_that_doubles_in_a_minute_is_a_ramp() {
     let grown = |seconds: usize| {
         let rate = |second: usize| 500.0 + 500.0 / 60.0 * second.saturating_sub(30) as f64;
-        course((0..30 + seconds).map(|second| noisy(rate(second), second))).trend()
+        course((0..30 + seconds).map(|second| noisy(rate(second), second))).trend
     };
     let all: Vec<f64> = (18..60).map(grown).collect();
     assert!(all.iter().all(|growth| (0.0..12.0).contains(growth)), "{all:?}");

@@ -7,7 +7,7 @@ use super::code::{Reader, Stored, stored, stored_names};
 use crate::baseline::{Baseline, Fleet};
 use crate::regime::Machine;
 use crate::spill::Spill;
-use crate::track::{Phase, Track};
+use crate::track::{Phase, Shown, Track};
 use crate::{
     BackendChoice, BackendState, BackendView, ChoiceWords, Drip, Limit, NodeDemand, Outcome, RestoreError,
     SetState,
@@ -38,7 +38,16 @@ stored! {
     Fleet { counts, n, sum, squares }
     Track {
         id, phase, in_service, level, known, look, failed, ended, error, run, run_weight, last_failure, relapses,
-        relapses_at, drip_due, tested, scout, slots, lean, trust, pressure, evidence, single, said_kept, verdict_given
+        relapses_at, drip_due, tested, scout, slots, lean, trust, pressure, evidence, single, said_kept, verdict_given, shown
+    }
+}
+
+/// Computed again when it is shown.
+impl Stored for Shown {
+    fn put(&self, _: &mut Vec<u8>) {}
+
+    fn take(_: &mut Reader<'_>) -> Result<Self, RestoreError> {
+        Ok(Self::default())
     }
 }
 

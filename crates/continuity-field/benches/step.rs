@@ -1,0 +1,107 @@
+//! What a step costs, beside the floor: one empty pass over the memory that it has to read.
+//!
+//! `floor` sums every word of the samples, which nobody who reads them can do without. `idle` is a step over backends
+//! without traffic, `busy` one over backends with 20 answers each in twelve buckets and three that wait. A look (about
+//! every second step at 100 ms) is part of the mean, as in the agent.
+
+use std::hint::black_box;
+
+use continuity_field::histogram::{AGE_BUCKETS, bucket};
+use continuity_field::{
+    Advice, BackendId, BackendSample, Nanos, Regression, Samples, SetConfig, SetState, step,
+};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+const TICK: Nanos = Nanos::from_millis(100);
+
+fn backends(count: u64, busy: bool) -> Vec<BackendSample> {
+    let backend = |id: u64| {
+        let mut sample = BackendSample::new(BackendId(id));
+        if busy {
+            sample.attempts = 20;
+            sample.established = 20;
+            sample.answered = 20;
+            sample.in_flight = 3;
+            sample.level = Some(3_700);
+            for n in 0..20 {
+                let micros = 4_000 + 2_500 * n + 37 * (id % 16);
+                if let Some(count) = sample.turnaround.get_mut(bucket(micros)) {
+                    *count += 1;
+                }
+            }
+            if let Some(count) = sample.unanswered.first_mut() {
+                *count = 3;
+            }
+        }
+        sample
+    };
+    (0..count).map(backend).collect()
+}
+
+/// As many sets, each with its state.
+struct Node {
+    sets: Vec<(SetState, Vec<BackendSample>)>,
+    now: Nanos,
+}
+
+impl Node {
+    fn new(sets: u64, each: u64, busy: bool) -> Self {
+        let mut node = Self {
+            sets: (0..sets)
+                .map(|_| (SetState::default(), backends(each, busy)))
+                .collect(),
+            now: Nanos::from_secs(1_000),
+        };
+        (0..200).for_each(|_| node.tick());
+        node
+    }
+
+    fn tick(&mut self) {
+        self.now = self.now + TICK;
+        for (state, backends) in &mut self.sets {
+            let samples = Samples {
+                interval: TICK,
+                backends,
+                advice: Advice::default(),
+                regression: Regression::default(),
+            };
+            black_box(step(state, &samples, &SetConfig::default(), self.now));
+        }
+    }
+
+    fn floor(&self) -> u64 {
+        let read = |sample: &BackendSample| -> u64 {
+            let answers: u32 = sample
+                .turnaround
+                .iter()
+                .fold(0, |sum, count| sum.wrapping_add(*count));
+            let ages: u32 = sample
+                .unanswered
+                .iter()
+                .take(AGE_BUCKETS)
+                .fold(0, |sum, count| sum.wrapping_add(*count));
+            u64::from(answers) + u64::from(ages) + sample.answered + sample.attempts
+        };
+        self.sets
+            .iter()
+            .flat_map(|(_, backends)| backends)
+            .map(read)
+            .sum()
+    }
+}
+
+fn steps(criterion: &mut Criterion) {
+    for (sets, each) in [(100, 10), (1, 100), (1, 4)] {
+        let mut group = criterion.benchmark_group(format!("{sets} sets of {each} backends"));
+        group.throughput(Throughput::Elements(sets * each));
+        let mut busy = Node::new(sets, each, true);
+        group.bench_function("floor", |bencher| bencher.iter(|| busy.floor()));
+        group.bench_function("busy", |bencher| bencher.iter(|| busy.tick()));
+        let mut idle = Node::new(sets, each, false);
+        group.bench_function("idle", |bencher| bencher.iter(|| idle.tick()));
+        group.finish();
+    }
+}
+
+criterion_group!(benches, steps);
+criterion_main!(benches);

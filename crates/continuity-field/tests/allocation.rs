@@ -1,0 +1,54 @@
+//! A step allocates nothing once its buffers have their size, whatever happens meanwhile.
+
+use continuity_field::histogram::{age_bucket, bucket};
+use continuity_field::{
+    Advice, BackendId, BackendSample, BackendState, Nanos, Regression, Samples, SetConfig, SetState, step,
+};
+
+const TICK: Nanos = Nanos::from_millis(100);
+
+/// A fault of backend 1 in every second half minute: late, then failing, so that it is isolated, tested and returns.
+fn fill(backends: &mut [BackendSample], tick: u64, now: Nanos) {
+    let sick = tick / 300 % 2 == 1;
+    for sample in backends.iter_mut() {
+        let faulty = sick && sample.id == BackendId(1);
+        sample.turnaround.fill(0);
+        sample.unanswered.fill(0);
+        sample.attempts = 6;
+        sample.answered = 6;
+        sample.refused = if faulty && tick / 600 % 2 == 1 { 3 } else { 0 };
+        let micros = if faulty {
+            700_000
+        } else {
+            20_000 + 900 * (tick % 7)
+        };
+        sample.turnaround[bucket(micros)] = 6;
+        sample.unanswered[age_bucket(Nanos(now.0 - micros * 1_000), now)] = 1;
+    }
+}
+
+#[test]
+fn a_step_allocates_nothing_after_the_warm_up() {
+    let mut backends: Vec<BackendSample> = (0..8).map(|id| BackendSample::new(BackendId(id))).collect();
+    let mut state = SetState::default();
+    let config = SetConfig::default();
+    let mut now = Nanos::from_secs(1_000);
+    let mut isolated = 0;
+    for tick in 0..3_600 {
+        now = now + TICK;
+        fill(&mut backends, tick, now);
+        let samples = Samples {
+            interval: TICK,
+            backends: &backends,
+            advice: Advice::default(),
+            regression: Regression::default(),
+        };
+        let used = allocation_counter::measure(|| {
+            step(&mut state, &samples, &config, now);
+        });
+        let view = state.outcome().backends[1];
+        isolated += u32::from(tick >= 1_200 && view.state == BackendState::Isolated);
+        assert!(tick < 1_200 || used.count_total == 0, "tick {tick}: {used:?}");
+    }
+    assert!(isolated > 0, "the fault was seen after the warm-up too");
+}
