@@ -10,7 +10,7 @@ mod report;
 pub use bound::STATUS_BYTES_MAX;
 pub use report::{
     AdmissionState, BackendReport, BackendState, CapabilityReport, DataplaneReport, DataplaneState,
-    DemandReport, FailsafeState, ProgramReport, Regime, SetReport, WouldHave,
+    DemandReport, FailsafeState, NEW_BACKEND, ProgramReport, Regime, SetReport, WouldHave,
 };
 
 use crate::{Condition, Time, conditions};

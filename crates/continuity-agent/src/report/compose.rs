@@ -5,8 +5,8 @@ mod plane;
 use std::collections::BTreeMap;
 
 use continuity_api::node::{
-    AdmissionState, BACKENDS_MAX, BackendReport, BackendState, ContinuityNodeStatus, DemandReport, Regime,
-    SetReport, WouldHave,
+    AdmissionState, BACKENDS_MAX, BackendReport, BackendState, ContinuityNodeStatus, DemandReport,
+    NEW_BACKEND, Regime, SetReport, WouldHave,
 };
 use continuity_api::{Condition, Time, policy};
 use continuity_dataplane::Mode;
@@ -212,9 +212,6 @@ fn idle(idle: &Idle) -> SetReport {
     }
 }
 
-/// What is said about a backend that is new.
-const STARTING: &str = "is new: its share still grows";
-
 /// One backend; none for those out of service.
 fn backend(shot: &BackendShot, lane: &LaneShot) -> Option<BackendReport> {
     let known = lane.lane.backends.get(shot.index)?;
@@ -241,7 +238,7 @@ fn backend(shot: &BackendShot, lane: &LaneShot) -> Option<BackendReport> {
 /// Why a backend stands where it stands. A new one was never taken out: nobody blames it.
 fn why(shot: &BackendShot) -> String {
     if shot.state == field::BackendState::Starting && shot.reason.is_empty() {
-        return STARTING.to_owned();
+        return NEW_BACKEND.to_owned();
     }
     shot.reason.clone()
 }

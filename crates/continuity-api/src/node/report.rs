@@ -279,6 +279,9 @@ pub enum BackendState {
     Isolated,
 }
 
+/// Reason of a backend that is Returning because it is new: it was never taken out, and nobody blames it.
+pub const NEW_BACKEND: &str = "is new: its share still grows";
+
 /// One backend as this node sees it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

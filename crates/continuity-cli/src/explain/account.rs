@@ -9,7 +9,7 @@ use super::Clock;
 use super::facts::Facts;
 use super::sick::{Sick, sick};
 use crate::number::{age, count, micros, moment, rate, span};
-use continuity_api::node::Regime;
+use continuity_api::node::{NEW_BACKEND, Regime};
 use continuity_api::policy::Mode;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -60,7 +60,10 @@ pub struct Account {
 struct Scene<'a> {
     facts: &'a Facts,
     clock: &'a Clock,
+    /// Backends out of rotation, or on their way back.
     sick: Vec<Sick>,
+    /// Backends that are new and not at their full share yet.
+    young: Vec<Sick>,
     /// Backends that serve.
     ready: i64,
     mode: Mode,
@@ -71,10 +74,12 @@ struct Scene<'a> {
 #[must_use]
 pub fn account(facts: &Facts, clock: &Clock) -> Account {
     let status = facts.set.status.clone().unwrap_or_default();
+    let (young, sick) = sick(facts).into_iter().partition(Sick::is_new);
     let scene = Scene {
         facts,
         clock,
-        sick: sick(facts),
+        sick,
+        young,
         ready: i64::from(status.backends.ready),
         mode: facts.set.spec.mode,
         regime: status.regime,
@@ -160,10 +165,16 @@ impl Scene<'_> {
         if let Some(rest) = self.sick.len().checked_sub(SPOKEN).filter(|rest| *rest > 0) {
             lines.push(format!("and {rest} more"));
         }
+        // In a crisis the set as a whole does not carry; one sick backend is not all there is to say.
+        let told = |lines: &[String]| lines.iter().any(|line| line.contains(&status.reason));
+        if self.regime == Regime::Crisis && !status.reason.is_empty() && !told(&lines) {
+            lines.insert(0, status.reason.clone());
+        }
         if !lines.is_empty() {
             return lines;
         }
-        if !status.reason.is_empty() {
+        let about_new = status.reason.ends_with(NEW_BACKEND);
+        if !status.reason.is_empty() && !about_new {
             return vec![status.reason];
         }
         match self.regime {

@@ -1,7 +1,7 @@
 //! Backends that are not in plain rotation, put together from what each node says of them.
 
 use super::facts::Facts;
-use continuity_api::node::{BackendReport, BackendState, SetReport};
+use continuity_api::node::{BackendReport, BackendState, NEW_BACKEND, SetReport};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -32,6 +32,13 @@ pub(super) struct Sick {
     pub(super) keep_alive: i64,
 }
 
+impl Sick {
+    /// It is not in plain rotation because it is new; nobody blames it.
+    pub(super) fn is_new(&self) -> bool {
+        self.state == BackendState::Returning && self.reason == NEW_BACKEND
+    }
+}
+
 /// Worst first: isolated before returning, longest first.
 pub(super) fn sick(facts: &Facts) -> Vec<Sick> {
     let reports: Vec<&SetReport> = facts
@@ -45,8 +52,9 @@ pub(super) fn sick(facts: &Facts) -> Vec<Sick> {
         from_reports(&reports)
     };
     found = by_pod(found);
+    // What is new is no trouble and stands last.
     found.sort_by(|a, b| {
-        let rank = |sick: &Sick| u8::from(sick.state != BackendState::Isolated);
+        let rank = |sick: &Sick| (sick.is_new(), sick.state != BackendState::Isolated);
         (rank(a), a.since.is_none(), a.since, &a.address).cmp(&(
             rank(b),
             b.since.is_none(),

@@ -25,6 +25,7 @@ fn enforced(scene: &Scene) -> Vec<String> {
     if let Some(last) = lines.last_mut() {
         last.push_str(&others(scene));
     }
+    lines.extend(young(scene));
     match status.admission {
         AdmissionState::Normal => {}
         AdmissionState::Soft => {
@@ -79,11 +80,43 @@ fn one(scene: &Scene, sick: &Sick, alone: bool) -> String {
     }
 }
 
+/// How far the new ones are; they come in crowds, so they are told together.
+fn young(scene: &Scene) -> Option<String> {
+    let full = share(fair(scene.ready));
+    let known: Vec<i64> = scene.young.iter().filter_map(|sick| sick.share_ppm).collect();
+    let mean = known
+        .iter()
+        .sum::<i64>()
+        .checked_div(i64::try_from(known.len()).ok()?);
+    match (scene.young.as_slice(), mean) {
+        ([], _) => None,
+        ([one], Some(ppm)) => Some(format!(
+            "lets {}, which is new, grow: {} of new connections by now, {full} is its part",
+            one.address,
+            share(ppm)
+        )),
+        (many, Some(ppm)) => Some(format!(
+            "lets {} new backends grow: {} of new connections each by now, {full} is their part",
+            many.len(),
+            share(ppm)
+        )),
+        (many, None) => Some(format!(
+            "lets {} grow",
+            count(
+                i64::try_from(many.len()).unwrap_or(i64::MAX),
+                "new backend",
+                "new backends"
+            )
+        )),
+    }
+}
+
 /// What the healthy ones got of it.
 fn others(scene: &Scene) -> String {
-    let sick = i64::try_from(scene.sick.len()).unwrap_or(i64::MAX);
+    let sick = i64::try_from(scene.sick.len() + scene.young.len()).unwrap_or(i64::MAX);
     let rest = scene.ready.saturating_sub(sick);
-    let taken: Option<i64> = scene.sick.iter().map(|sick| sick.share_ppm).sum();
+    let apart = scene.sick.iter().chain(&scene.young);
+    let taken: Option<i64> = apart.map(|sick| sick.share_ppm).sum();
     match taken {
         Some(taken) if rest > 0 => {
             let each = (1_000_000 - taken.min(1_000_000)) / rest;

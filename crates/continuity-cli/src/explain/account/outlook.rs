@@ -28,6 +28,12 @@ pub(super) fn next(scene: &Scene) -> Vec<String> {
             share(1_000_000 / scene.ready.max(1))
         ));
     }
+    if !scene.young.is_empty() {
+        lines.push(format!(
+            "a new backend has its full share {} after it came",
+            span(i64::from(policy.share.slow_start_seconds))
+        ));
+    }
     if lines.is_empty() {
         lines.push(watch(policy));
     }
