@@ -12,7 +12,7 @@ mod control;
 pub mod engine;
 pub mod fault;
 pub mod goal;
-mod install;
+pub(crate) mod install;
 mod kernel;
 mod latency;
 mod log;

@@ -29,7 +29,7 @@ enum What {
     File(&'static str),
 }
 
-const NEEDS: [Need; 16] = [
+const NEEDS: [Need; 17] = [
     Need {
         what: What::Program("clang"),
         package: "clang",
@@ -86,6 +86,11 @@ const NEEDS: [Need; 16] = [
     Need {
         what: What::File("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
         package: "fonts-dejavu-core",
+    },
+    // Files for the pods of Kubernetes' own tests.
+    Need {
+        what: What::Program("debootstrap"),
+        package: "debootstrap",
     },
     Need {
         what: What::Program("curl"),

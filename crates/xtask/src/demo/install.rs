@@ -14,7 +14,7 @@ pub(super) const NAMESPACE: &str = "continuity-system";
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// `kubectl apply -k config/default`, then the overlay that serves external metrics; waits until all is Ready.
-pub(super) fn install(cluster: &Cluster, progress: &Progress) -> Result<(), Error> {
+pub(crate) fn install(cluster: &Cluster, progress: &Progress) -> Result<(), Error> {
     let step = progress.step("kubectl apply -k config/default");
     apply(cluster, "config/default")?;
     wait_ready(cluster)?;
