@@ -44,9 +44,20 @@ static __always_inline struct ct_record *record_at(__u32 id)
 	return id == CT_NONE ? 0 : bpf_map_lookup_elem(&records, &id);
 }
 
+/* Its address, which the decision needs when the record's score is known. */
+static __always_inline void touch_backend(__u32 id)
+{
+	struct ct_backend *b = bpf_map_lookup_elem(&backends, &id);
+
+	if (b)
+		CT_TOUCH(b);
+}
+
+/* Two CPUs of one shard may take the same place, and both then differ from the next; an atomic addition would wait for
+ * the line alone. */
 static __always_inline __u32 next_cursor(struct ct_set_traffic *traffic)
 {
-	return __sync_fetch_and_add(&traffic->cursor, 1) + 1;
+	return ++*(volatile __u32 *)&traffic->cursor;
 }
 
 /* Slot against memory (or a second slot), by score. CT_NONE: no answer. */
@@ -65,6 +76,8 @@ static __always_inline __u32 choose(struct ct_bank *bank, struct ct_set_traffic 
 	pair = ct_candidates(&bank->slots, &bank->choice, next_cursor(traffic));
 	a = record_at(pair.a);
 	b = record_at(pair.b);
+	touch_backend(pair.a);
+	touch_backend(pair.b);
 	if (pair.remembered && (!b || !ct_usable(b, set))) {
 		pair.b = pair.spare;
 		b = record_at(pair.b);
@@ -198,7 +211,7 @@ static __always_inline void count_steered(struct ct_set_traffic *traffic, __u32 
  */
 static __always_inline struct ct_backend *decide(struct bpf_sock_addr *ctx, const struct ct_key *key, int *verdict)
 {
-	struct ct_service *service = bpf_map_lookup_elem(&services, key);
+	struct ct_service *service;
 	struct ct_set_traffic *traffic;
 	struct ct_backend *backend;
 	struct ct_bank *bank;
@@ -207,6 +220,9 @@ static __always_inline struct ct_backend *decide(struct bpf_sock_addr *ctx, cons
 	__u64 now, beat;
 	__u32 index, state;
 
+	beat = heartbeat();
+	touch_home(bpf_get_socket_cookie(ctx));
+	service = bpf_map_lookup_elem(&services, key);
 	if (!service)
 		return 0;
 	index = service->set;
@@ -218,7 +234,6 @@ static __always_inline struct ct_backend *decide(struct bpf_sock_addr *ctx, cons
 		CT_ADD(&traffic->passed_observe, 1);
 		return 0;
 	}
-	beat = heartbeat();
 	now = about_now();
 	state = failsafe(set, traffic, beat, now);
 	if (state == CT_FALLBACK) {
@@ -244,6 +259,8 @@ static __always_inline struct ct_backend *decide(struct bpf_sock_addr *ctx, cons
 		CT_ADD(&traffic->passed_miss, 1);
 		return 0;
 	}
+	CT_TOUCH_TRAFFIC(&client_traffic, d.backend);
+	touch_waiting(d.backend, now);
 	count_steered(traffic, state, &d);
 	remember(ctx, key, index, backend, &d, traffic, now);
 	return backend;

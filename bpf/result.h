@@ -112,6 +112,7 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx)
 	struct ct_endpoint *e;
 	struct ct_traffic *t;
 	struct ct_socket *s;
+	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct ct_key key = {};
 	__u32 payload;
 
@@ -126,10 +127,12 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx)
 	}
 	key.port = bpf_htons((__u16)ctx->local_port);
 	key.protocol = IPPROTO_TCP;
+	touch_home(cookie);
 	e = bpf_map_lookup_elem(&endpoints, &key);
 	if (!e)
 		return;
-	s = claim(bpf_get_socket_cookie(ctx));
+	CT_TOUCH_TRAFFIC(&server_traffic, e->endpoint);
+	s = claim(cookie);
 	if (!s) {
 		CT_COUNT_NODE(unmeasured_passive);
 		return;
@@ -143,7 +146,7 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx)
 	s->in_end = ctx->rcv_nxt + payload;
 	s->bytes_out = 0;
 	s->bytes_in = 0;
-	__sync_lock_test_and_set(&s->flags, CT_SERVER | CT_ACTIVE | CT_OPEN | (payload ? CT_SPOKE : 0));
+	*(volatile __u32 *)&s->flags = CT_SERVER | CT_ACTIVE | CT_OPEN | (payload ? CT_SPOKE : 0);
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG |
 					       BPF_SOCK_OPS_RTO_CB_FLAG);
 	t = traffic_of(s);
@@ -230,6 +233,8 @@ static __always_inline void ended(struct bpf_sock_ops *ctx, struct ct_socket *s,
 		return;
 	gather_out(s, t);
 	gather_in(s, t, received(ctx, s));
+	if (!(s->flags & CT_SERVER) && s->handshake < CT_CONNECT_BUCKETS)
+		CT_ADD(&t->connect[s->handshake], 1);
 	__sync_fetch_and_and(&s->flags, ~CT_OPEN);
 	CT_ADD(&t->closed, 1);
 	if (s->flags & CT_PEER_END || (s->flags & CT_PEER_RST && !(s->flags & CT_LOCAL_END)))
@@ -268,20 +273,33 @@ static __always_inline void state_changed(struct bpf_sock_ops *ctx, struct ct_so
 		slammed(s, t, now);
 }
 
+/* Most callbacks are not for us; they leave before any look-up. */
+static __always_inline int concerns(struct bpf_sock_ops *ctx)
+{
+	__u32 from, to;
+
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+	case BPF_SOCK_OPS_RTO_CB:
+		return 1;
+	case BPF_SOCK_OPS_STATE_CB:
+		from = ctx->args[0];
+		to = ctx->args[1];
+		return (from == BPF_TCP_SYN_SENT && to == BPF_TCP_ESTABLISHED) || to == BPF_TCP_FIN_WAIT1 ||
+		       to == BPF_TCP_CLOSE_WAIT || to == BPF_TCP_CLOSE;
+	default:
+		return 0;
+	}
+}
+
 static __always_inline void on_sockops(struct bpf_sock_ops *ctx)
 {
 	struct ct_socket *s;
 
-	switch (ctx->op) {
-	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+	if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
 		return accepted(ctx);
-	case BPF_SOCK_OPS_TCP_CONNECT_CB:
-	case BPF_SOCK_OPS_STATE_CB:
-	case BPF_SOCK_OPS_RTO_CB:
-		break;
-	default:
+	if (!concerns(ctx))
 		return;
-	}
 	s = socket_of(bpf_get_socket_cookie(ctx));
 	if (!s)
 		return;

@@ -58,6 +58,15 @@ static __always_inline __u32 elsewhere(__u64 cookie)
 	return (__u32)((cookie * CT_SPREAD) >> (bucket_shift & 63));
 }
 
+static __always_inline void touch_home(__u64 cookie)
+{
+	__u32 bucket = home(cookie);
+	struct ct_cookies *c = bpf_map_lookup_elem(&cookies, &bucket);
+
+	if (c)
+		CT_TOUCH(c);
+}
+
 /* The way of a cookie, or CT_WAYS. */
 static __always_inline __u32 way_of(const struct ct_cookies *c, __u64 cookie)
 {

@@ -32,17 +32,35 @@ static __always_inline struct ct_traffic *traffic_of(const struct ct_socket *s)
 	return t;
 }
 
+static __always_inline __u32 age_bucket(__u64 started)
+{
+	return (__u32)(started >> CT_AGE_SHIFT) & (CT_AGE_BUCKETS - 1);
+}
+
+/* What will be added to, on this shard. A macro, because a map cannot be an argument. */
+#define CT_TOUCH_TRAFFIC(map, index)                                   \
+	do {                                                           \
+		__u32 at_ = (index) * (shard_mask + 1) + shard();      \
+		struct ct_traffic *t_ = bpf_map_lookup_elem(map, &at_); \
+		if (t_)                                                \
+			CT_TOUCH(t_);                                  \
+	} while (0)
+
+static __always_inline void touch_waiting(__u32 backend, __u64 started)
+{
+	__u32 at = backend * (shard_mask + 1) + shard();
+	struct ct_traffic *t = bpf_map_lookup_elem(&client_traffic, &at);
+
+	if (t)
+		CT_TOUCH(&t->waiting[age_bucket(started) & ~1u]);
+}
+
 /* The record of the choice; only clients have one. */
 static __always_inline struct ct_record *record_of(const struct ct_socket *s)
 {
 	__u32 at = s->backend;
 
 	return s->flags & CT_SERVER ? 0 : bpf_map_lookup_elem(&records, &at);
-}
-
-static __always_inline __u32 age_bucket(__u64 started)
-{
-	return (__u32)(started >> CT_AGE_SHIFT) & (CT_AGE_BUCKETS - 1);
 }
 
 /* A handshake or a request starts to wait. The caller won the phase. */
@@ -96,9 +114,7 @@ static __always_inline void shaken(struct ct_socket *s, struct ct_traffic *t, __
 
 	wait_end(s, t);
 	CT_ADD(&t->connect_micros, us);
-	if (bucket >= CT_CONNECT_BUCKETS)
-		bucket = CT_CONNECT_BUCKETS - 1;
-	CT_ADD(&t->connect[bucket], 1);
+	s->handshake = bucket < CT_CONNECT_BUCKETS ? (__u16)bucket : CT_CONNECT_BUCKETS - 1;
 	if (r)
 		ct_on_abandon(r);
 }

@@ -105,7 +105,7 @@ struct ct_traffic {
 	__u64 reserved_word;
 	__u32 turnaround[CT_TURNAROUND_BUCKETS];
 	__s32 waiting[CT_AGE_BUCKETS]; /* gauge, by start time */
-	__u32 connect[CT_CONNECT_BUCKETS];
+	__u32 connect[CT_CONNECT_BUCKETS]; /* of connections that ended */
 	__u32 reserved_tail[2];
 };
 
@@ -159,7 +159,7 @@ struct ct_socket {
 	__u16 port; /* asked for */
 	__u16 set;
 	__s16 prediction;
-	__u16 reserved;
+	__u16 handshake; /* its bucket of the connect histogram, added when the connection ends */
 };
 
 struct ct_learned {

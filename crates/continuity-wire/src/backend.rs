@@ -70,7 +70,7 @@ impl Backend {
 /// Time is kms = ns >> 20 (1.049 ms). Q8 = log2 of µs × 256; Q4 = requests × 16. The kernel writes all of it but the
 /// last eight bytes.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Record {
     /// kms of the newest report that said something new.
     pub ts: u32,

@@ -58,7 +58,7 @@ pub struct Traffic {
     pub turnaround: [u32; TURNAROUND_BUCKETS],
     /// Gauge: waiting handshakes and requests by start time, bucket `(start ns >> AGE_SHIFT) % AGE_BUCKETS`.
     pub waiting: [i32; AGE_BUCKETS],
-    /// Handshake-time histogram, [`crate::Scale::CONNECT`].
+    /// Handshake-time histogram of connections that ended, [`crate::Scale::CONNECT`].
     pub connect: [u32; CONNECT_BUCKETS],
     /// Zero.
     pub reserved_tail: [u32; 2],

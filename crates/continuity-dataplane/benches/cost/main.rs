@@ -11,6 +11,7 @@
 #[path = "../../tests/kernel/ground.rs"]
 mod ground;
 mod meter;
+mod rooms;
 #[path = "../../tests/kernel/server.rs"]
 mod server;
 
@@ -24,14 +25,18 @@ use continuity_dataplane::{Dataplane as _, HOOKS, KernelDataplane};
 use socket2::{Domain, Socket, Type};
 
 use crate::{
-    ground::{Ground, connect, listen, serve, set, vip},
+    ground::{Ground, connect, serve, set, vip},
     meter::{Meter, Reading},
+    rooms::{RULED_VIP, Rooms},
     server::{Manner, Server, ask},
 };
 
 const CONNECTS: u32 = 2_000;
-const BLOCKS: usize = 20;
-const PER_BLOCK: usize = 100;
+const BLOCKS: usize = 40;
+const PER_BLOCK: usize = 25;
+
+/// Long enough for others to fill the caches: at rest a connect finds little of its own in them.
+const PAUSE: Duration = Duration::from_micros(500);
 
 /// Prints what each program took between two moments of a connection, medians over connections: a mean would count
 /// whoever preempted a program, since the kernel's clock runs on.
@@ -82,67 +87,120 @@ fn programs() {
     }
 }
 
-/// connect(2) times in ns: through the VIP with every program, and directly where no program runs. Blocks alternate in
-/// one process; backends only listen, so that nothing else is measured.
-fn blocks(ground: &Ground, plane: &mut KernelDataplane, backends: &[TcpListener]) -> [Vec<u64>; 2] {
-    let mut times = [Vec::new(), Vec::new()];
-    let addresses: Vec<SocketAddr> = backends
-        .iter()
-        .map(|backend| backend.local_addr().unwrap())
-        .collect();
-    for block in 0..BLOCKS * 2 {
-        let outside = block % 2 == 1;
-        ground.stand_outside(outside);
-        plane.heartbeat();
-        for number in 0..PER_BLOCK {
-            let to = if outside {
-                addresses[number % addresses.len()]
-            } else {
-                vip(80)
-            };
-            let to = to.into();
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-            // Closes by reset, so that no port stays in TIME_WAIT.
-            socket.set_linger(Some(Duration::ZERO)).expect("linger");
-            let began = Instant::now();
-            socket.connect(&to).expect("connect");
-            times[usize::from(outside)].push(u64::try_from(began.elapsed().as_nanos()).unwrap());
-        }
-        for backend in backends {
-            while backend.accept().is_ok() {}
-        }
-    }
-    ground.stand_outside(false);
-    times
-}
-
 fn quantile(times: &mut [u64], per_mille: usize) -> u64 {
     times.sort_unstable();
     times[times.len() * per_mille / 1_000]
 }
 
+/// What connects in one row of the comparison.
+#[derive(Clone, Copy)]
+enum Path {
+    /// To a pod's address, where no program runs.
+    Direct,
+    /// To a pod's address, past programs that know neither it nor a Service.
+    Unknown,
+    /// To a service address that the programs steer; both ends measured.
+    Steered,
+    /// To a service address that kube-proxy's rules translate; no program runs.
+    Ruled,
+}
+
+const PATHS: [(Path, &str); 4] = [
+    (Path::Direct, "direct, no program"),
+    (Path::Unknown, "direct, programs know nothing of it"),
+    (Path::Steered, "steered, both ends measured"),
+    (Path::Ruled, "kube-proxy's nftables rules"),
+];
+
+struct Field {
+    ground: Ground,
+    plane: KernelDataplane,
+    rooms: Rooms,
+    measured: Vec<TcpListener>,
+    unknown: TcpListener,
+    outside: Vec<TcpListener>,
+}
+
+impl Field {
+    fn new() -> Self {
+        let ground = Ground::new();
+        let mut plane = ground.open();
+        let rooms = Rooms::new();
+        // The cgroup of an accepted socket is its listener's.
+        let measured: Vec<TcpListener> = (10..15).map(|last| rooms.listen(last)).collect();
+        let unknown = rooms.listen(19);
+        ground.stand_outside(true);
+        let outside: Vec<TcpListener> = (10..15).map(|last| rooms.listen(last)).collect();
+        ground.stand_outside(false);
+        rooms.rule(&outside);
+        let addresses: Vec<_> = measured
+            .iter()
+            .map(|backend| backend.local_addr().unwrap())
+            .collect();
+        serve(&mut plane, vec![set("cost", &[vip(80)], &addresses)]);
+        Self {
+            ground,
+            plane,
+            rooms,
+            measured,
+            unknown,
+            outside,
+        }
+    }
+
+    fn target(&self, path: Path, number: usize) -> SocketAddr {
+        match path {
+            Path::Direct => self.outside[number % self.outside.len()].local_addr().unwrap(),
+            Path::Unknown => self.unknown.local_addr().unwrap(),
+            Path::Steered => vip(80),
+            Path::Ruled => SocketAddr::from((RULED_VIP, 80)),
+        }
+    }
+
+    /// One block of connects in ns.
+    fn block(&mut self, path: Path, pause: Duration, times: &mut Vec<u64>) {
+        self.ground
+            .stand_outside(matches!(path, Path::Direct | Path::Ruled));
+        for number in 0..PER_BLOCK {
+            self.plane.heartbeat();
+            let to = self.target(path, number).into();
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            // Closes by reset, so that no port stays in TIME_WAIT.
+            socket.set_linger(Some(Duration::ZERO)).expect("linger");
+            std::thread::sleep(pause);
+            let began = Instant::now();
+            socket.connect(&to).expect("connect");
+            times.push(u64::try_from(began.elapsed().as_nanos()).unwrap());
+        }
+        for backend in self.measured.iter().chain(&self.outside).chain([&self.unknown]) {
+            while backend.accept().is_ok() {}
+        }
+    }
+}
+
+/// connect(2) from pod to pod through a node, beside kube-proxy's rules, blocks in turn.
 fn connects() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
-    let backends: Vec<TcpListener> = (1..=5).map(listen).collect();
-    backends
-        .iter()
-        .for_each(|backend| backend.set_nonblocking(true).unwrap());
-    let addresses: Vec<_> = backends
-        .iter()
-        .map(|backend| backend.local_addr().unwrap())
-        .collect();
-    serve(&mut plane, vec![set("cost", &[vip(80)], &addresses)]);
-    let [mut steered, mut plain] = blocks(&ground, &mut plane, &backends);
-    let (here, there) = (quantile(&mut steered, 500), quantile(&mut plain, 500));
-    println!(
-        "connect p50: {here} ns steered and measured on both sides, {there} ns direct without any program"
-    );
-    println!(
-        "connect p99: {} ns, {} ns",
-        quantile(&mut steered, 990),
-        quantile(&mut plain, 990)
-    );
+    let mut field = Field::new();
+    for pause in [Duration::ZERO, PAUSE] {
+        let mut times: [Vec<u64>; PATHS.len()] = Default::default();
+        for _ in 0..BLOCKS {
+            for ((path, _), times) in PATHS.iter().zip(&mut times) {
+                field.block(*path, pause, times);
+            }
+        }
+        println!("connect(2) from pod to pod, {pause:?} of other work before each:");
+        let ruled = quantile(&mut times[3], 500);
+        for ((_, name), times) in PATHS.iter().zip(&mut times) {
+            let median = quantile(times, 500);
+            println!(
+                "  {name:36} p10 {:6} p50 {median:6} p99 {:7} ns, {} thousandths of kube-proxy's",
+                quantile(times, 100),
+                quantile(times, 990),
+                median * 1_000 / ruled,
+            );
+        }
+    }
+    drop(field.rooms);
 }
 
 fn round_trips() {
