@@ -33,6 +33,15 @@ pub struct ConformanceArgs {
     pub skip: String,
 }
 
+impl Default for ConformanceArgs {
+    fn default() -> Self {
+        Self {
+            focus: FOCUS.to_owned(),
+            skip: SKIP.to_owned(),
+        }
+    }
+}
+
 /// Runs the suite twice and compares.
 ///
 /// # Errors
@@ -54,7 +63,13 @@ pub fn run(args: &ConformanceArgs) -> Result<(), Error> {
     let alone = suite(&cluster, &programs.suite, args, "kube-proxy alone", &progress)?;
     install::install(&cluster, &progress)?;
     let follower = Follower::start(&cluster);
-    let ours = suite(&cluster, &programs.suite, args, "a policy on every Service", &progress);
+    let ours = suite(
+        &cluster,
+        &programs.suite,
+        args,
+        "a policy on every Service",
+        &progress,
+    );
     let followed = follower.stop();
     Cluster::down(&progress)?;
     let text = verdict::compare(&alone, &ours?, &followed)?;

@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod cluster;
+pub mod conformance;
 pub mod demo;
 pub mod error;
 pub mod generate;
@@ -17,5 +18,6 @@ pub mod process;
 pub mod progress;
 pub mod promtool;
 pub mod test;
+pub mod windtunnel;
 
 pub use error::Error;

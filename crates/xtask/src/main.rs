@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::cluster::{self, ClusterCommand};
-use xtask::{Error, check, demo, generate, image, interrupt, preflight, progress::Progress, test};
+use xtask::{
+    Error, check, conformance, demo, generate, image, interrupt, preflight, progress::Progress, test,
+    windtunnel,
+};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -24,12 +27,16 @@ enum Task {
     Demo(demo::DemoArgs),
     /// The tests; CI calls exactly this.
     Test(test::TestArgs),
+    /// The law beside published balancers and limiters, in simulation; fails if a target falls short.
+    Windtunnel(windtunnel::WindtunnelArgs),
     /// Formatting, lints, drift, dependency direction, sizes and names.
     Check,
     /// Generate `crds/` from the types.
     Crds,
     /// Generate the API reference from the schemas.
     Docs,
+    /// Kubernetes' own tests of Services: with kube-proxy alone, then with a policy on every Service.
+    Conformance(conformance::ConformanceArgs),
     /// A real Kubernetes cluster on this machine.
     Cluster {
         #[command(subcommand)]
@@ -60,9 +67,11 @@ fn run(task: Task) -> Result<ExitCode, Error> {
     match task {
         Task::Demo(args) => demo::run(&args)?,
         Task::Test(args) => test::run(&args)?,
+        Task::Windtunnel(args) => windtunnel::run(&args)?,
         Task::Check => check::run()?,
         Task::Crds => generate::crds()?,
         Task::Docs => generate::docs()?,
+        Task::Conformance(args) => conformance::run(&args)?,
         Task::Cluster { command } => return cluster::command::run(command),
         Task::Image => image::run(&Progress::new())?,
         Task::Preflight => preflight::run(&Progress::new())?,

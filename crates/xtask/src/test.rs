@@ -1,8 +1,8 @@
 //! The tests, in tiers: static checks, unit, property and kernel tests, then tests on a real cluster.
 //!
-//! One command runs them all, and CI runs exactly it; `--all` adds the faults whose figures a small machine reaches only
-//! when nothing else runs on it. Every tier runs even when an earlier one failed, so that one run
-//! shows everything; the task fails if any tier did. Nothing is skipped: what a tier needs, the preflight installs.
+//! One command runs them all, and CI runs exactly it; `--all` adds what takes long. Every tier runs even when an earlier
+//! one failed, so that one run shows everything; the task fails if any tier did. Nothing is skipped: what a tier needs, the
+//! preflight installs.
 
 use std::process::ExitStatus;
 use std::time::Instant;
@@ -10,6 +10,7 @@ use std::time::Instant;
 use crate::Error;
 use crate::check::{self, cargo};
 use crate::cluster::Cluster;
+use crate::conformance::{self, ConformanceArgs};
 use crate::demo;
 use crate::preflight;
 use crate::progress::Progress;
@@ -20,8 +21,7 @@ use crate::promtool;
 pub struct TestArgs {
     /// Run only the tests of the crates and the faults whose name contains this.
     pub filter: Option<String>,
-    /// Also what takes long or needs a quiet machine: Observe, paired blocks with nothing broken, rolling update, two
-    /// ports, surges.
+    /// Also what takes long: Kubernetes' own tests of Services, with and without policies.
     #[arg(long)]
     pub all: bool,
     /// Run one tier alone.
@@ -39,21 +39,6 @@ pub enum Tier {
     /// Tests on a real cluster of three nodes.
     Cluster,
 }
-
-/// The faults of every run. Those that only `--all` runs need a machine with nothing else to do: their goals are ratios
-/// of tails, or replicas that must not move while the load is calm.
-const FAULTS: [&str; 10] = [
-    "gray",
-    "fast-fail",
-    "refused",
-    "hang",
-    "agent-kill",
-    "agent-away",
-    "upgrade",
-    "control-away",
-    "two-gray",
-    "alternate",
-];
 
 const TIERS: [Tier; 3] = [Tier::Check, Tier::Crates, Tier::Cluster];
 
@@ -128,6 +113,9 @@ fn on_cluster(args: &TestArgs, progress: &Progress) -> Result<(), Error> {
         begun.elapsed().as_secs()
     ));
     faults(args, progress)?;
+    if args.all {
+        conformance::run(&ConformanceArgs::default())?;
+    }
     server
 }
 
@@ -144,12 +132,11 @@ fn api_server() -> Result<(), Error> {
 fn faults(args: &TestArgs, progress: &Progress) -> Result<(), Error> {
     let part = args.filter.as_deref().unwrap_or_default();
     let all: Vec<&str> = demo::engine::names();
-    let chosen = all.iter().filter(|name| args.all || FAULTS.contains(name));
-    let chosen: Vec<&str> = chosen.filter(|name| name.contains(part)).copied().collect();
+    let chosen: Vec<&str> = all.into_iter().filter(|name| name.contains(part)).collect();
     if chosen.is_empty() {
         return Ok(());
     }
-    let results = demo::engine::test_on_cluster(&chosen, args.all && part.is_empty(), progress)?;
+    let results = demo::engine::test_on_cluster(&chosen, part.is_empty(), progress)?;
     let failed = results.iter().filter(|check| !check.passed).count();
     for check in &results {
         println!(

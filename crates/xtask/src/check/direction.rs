@@ -74,6 +74,11 @@ const RULES: &[Rule] = &[
         never: &["aya"],
     },
     Rule {
+        name: "continuity-testkit",
+        ours: &["continuity-api"],
+        never: &["aya"],
+    },
+    Rule {
         name: "continuity-traffic",
         ours: &[],
         never: &["kube", "aya"],

@@ -77,7 +77,13 @@ fn follow(cluster: &Cluster, stopped: &mpsc::Receiver<()>) -> Followed {
             count(cluster, &mut counts);
         }
     }
-    let total = |result: &str| counts.iter().filter(|((_, of), _)| of == result).map(|(_, n)| n).sum();
+    let total = |result: &str| {
+        counts
+            .iter()
+            .filter(|((_, of), _)| of == result)
+            .map(|(_, n)| n)
+            .sum()
+    };
     followed.accepted = total("accepted");
     followed.steered = total("steered");
     followed

@@ -34,7 +34,13 @@ pub(super) fn build(progress: &Progress) -> Result<Programs, Error> {
     fs::create_dir_all(&context).map_err(Error::file("create", &context))?;
     let suite = work.join("e2e.test");
     step.waiting("go test -c: 4 min on two cores the first time");
-    go(&step, &["test", "-c", "-trimpath", "-ldflags", "-s -w", "-o"], &suite, ".", &work)?;
+    go(
+        &step,
+        &["test", "-c", "-trimpath", "-ldflags", "-s -w", "-o"],
+        &suite,
+        ".",
+        &work,
+    )?;
     go(
         &step,
         &["build", "-trimpath", "-ldflags", "-s -w", "-o"],

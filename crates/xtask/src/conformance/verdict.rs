@@ -45,8 +45,11 @@ fn parse(text: &[u8]) -> Result<Outcomes, Error> {
         what: "ginkgo's report".to_owned(),
         source,
     })?;
-    let specs = reports.into_iter().flat_map(|report| report.spec_reports.unwrap_or_default());
-    let ran = specs.filter(|spec| spec.leaf_node_type == "It" && !matches!(spec.state.as_str(), "skipped" | "pending"));
+    let specs = reports
+        .into_iter()
+        .flat_map(|report| report.spec_reports.unwrap_or_default());
+    let ran = specs
+        .filter(|spec| spec.leaf_node_type == "It" && !matches!(spec.state.as_str(), "skipped" | "pending"));
     Ok(ran
         .map(|spec| {
             let mut name = spec.container_hierarchy_texts.unwrap_or_default();
@@ -69,8 +72,18 @@ pub(super) fn compare(alone: &Outcomes, ours: &Outcomes, followed: &Followed) ->
         .map(|(name, _)| name)
         .collect();
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "kube-proxy alone: {} of {} passed", passed(alone), alone.len());
-    let _ = writeln!(text, "with policies:    {} of {} passed", passed(ours), ours.len());
+    let _ = writeln!(
+        text,
+        "kube-proxy alone: {} of {} passed",
+        passed(alone),
+        alone.len()
+    );
+    let _ = writeln!(
+        text,
+        "with policies:    {} of {} passed",
+        passed(ours),
+        ours.len()
+    );
     let _ = writeln!(
         text,
         "policies in {} namespaces; {} of {} connections that their backends accepted were decided by us",
@@ -104,7 +117,9 @@ mod tests {
         {"ContainerHierarchyTexts":["[sig-network] Services"],"LeafNodeType":"It","LeafNodeText":"three","State":"skipped"}]}]"#;
 
     fn outcomes(all: &[(&str, bool)]) -> Outcomes {
-        all.iter().map(|(name, passed)| ((*name).to_owned(), *passed)).collect()
+        all.iter()
+            .map(|(name, passed)| ((*name).to_owned(), *passed))
+            .collect()
     }
 
     #[test]
