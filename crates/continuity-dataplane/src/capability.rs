@@ -8,7 +8,7 @@ use std::fmt;
 pub enum CapabilityId {
     /// A cgroup v2 hierarchy to attach to.
     CgroupV2,
-    /// The hierarchy's real root, not that of a cgroup namespace or a child.
+    /// A cgroup that holds every pod of the node: the hierarchy's root, or the node's where nodes are containers.
     CgroupRoot,
     /// A bpf file system for the pins.
     Bpffs,

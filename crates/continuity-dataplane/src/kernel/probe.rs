@@ -8,7 +8,7 @@ use aya::{
     util::KernelVersion,
 };
 
-use super::{Options, cgroup, hooks, pins, syscall};
+use super::{Options, cgroup, cgroup::Reach, hooks, pins, syscall};
 use crate::{Capability, CapabilityId, CapabilityReport};
 
 /// `enum bpf_attach_type` of the two connect hooks.
@@ -64,16 +64,20 @@ fn cgroup_v2(options: &Options) -> Capability {
 }
 
 fn cgroup_root(options: &Options) -> Capability {
-    let inode = cgroup::root(options).and_then(|path| cgroup::id(&path));
-    let found = match &inode {
-        Ok(cgroup::ROOT_INODE) => "the real root".to_owned(),
-        Ok(inode) => format!("a cgroup below the root (inode {inode}): sockets outside of it are not seen"),
+    let reach = cgroup::root(options).and_then(|path| cgroup::reach(&path));
+    let found = match &reach {
+        Ok(Reach::Everything) => "the root of the hierarchy".to_owned(),
+        Ok(Reach::Pods(path)) => format!("this node's root; its pods are in {}", path.display()),
+        Ok(Reach::OwnPod) => "a cgroup that holds the agent's own pod and its neighbours".to_owned(),
+        Ok(Reach::Unknown(inode)) => {
+            format!("a cgroup below the root (inode {inode}) without the kubelet's pods: they are not seen")
+        }
         Err(error) => error.to_string(),
     };
     Capability {
         id: CapabilityId::CgroupRoot,
-        needs: "the root of the hierarchy as the host sees it (hostPath /sys/fs/cgroup)",
-        met: inode.ok().map(|inode| inode == cgroup::ROOT_INODE),
+        needs: "a cgroup that holds every pod of the node, as the host sees it (hostPath /sys/fs/cgroup)",
+        met: reach.ok().map(|reach| !matches!(reach, Reach::Unknown(_))),
         required: false,
         found,
         fallback: "only sockets below the cgroup found are steered and measured",
