@@ -205,7 +205,13 @@ impl Track {
         self.last_read = Some(now.kernel);
         self.observe(&counters, samples, interval, now);
         let mut verdicts = [self.verdicts.as_slice(), self.resume.verdicts(), &self.heard].concat();
-        verdict::release_spent(&mut verdicts, self.state.outcome(), &self.resume, now);
+        verdict::release_spent(
+            &mut verdicts,
+            &self.heard,
+            self.state.outcome(),
+            &self.resume,
+            now,
+        );
         let advice = Advice {
             active_nodes: self.lane.advice.active_nodes,
             offered_milli_per_second: self.fleet_milli(),

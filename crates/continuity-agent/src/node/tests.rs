@@ -676,6 +676,22 @@ fn a_trouble_that_both_families_found_ends_for_both_when_one_sees_its_end() {
 }
 
 #[test]
+fn a_node_that_stood_still_does_not_take_it_for_the_end_of_a_siblings_word() {
+    let mut node = dual();
+    serve_both(&mut node, 300, 20_000);
+    serve_both(&mut node, 20, 520_000);
+    let states = |node: &NodeLoop<MemoryDataplane>| -> Vec<continuity_field::BackendState> {
+        node.tracks()
+            .map(|track| track.shot().backends[1].state)
+            .collect()
+    };
+    assert_eq!(states(&node), [continuity_field::BackendState::Isolated; 2]);
+    node.plane_mut().advance(Duration::from_secs(3));
+    serve_families(&mut node, 3, [0, 0], 520_000);
+    assert_eq!(states(&node), [continuity_field::BackendState::Isolated; 2]);
+}
+
+#[test]
 fn what_one_family_alone_found_is_not_ended_by_the_other() {
     let mut node = dual();
     serve_families(&mut node, 300, [10, 10], 20_000);

@@ -37,8 +37,15 @@ pub(super) fn adopt(known: &[Verdict], lane: &Lane, now: Instant) -> Vec<Verdict
 }
 
 /// Adds a release for every backend that is isolated on the word of others which nobody gives any more. It is given anew
-/// each round, so that one that comes during the hold acts at its end.
-pub(super) fn release_spent(verdicts: &mut Vec<Verdict>, outcome: &Outcome, resume: &Resume, now: Instant) {
+/// each round, so that one that comes during the hold acts at its end. What the sibling said last holds until it says
+/// otherwise, however long this round was in coming: a node that stood still for a second has heard nothing new.
+pub(super) fn release_spent(
+    verdicts: &mut Vec<Verdict>,
+    heard: &[Verdict],
+    outcome: &Outcome,
+    resume: &Resume,
+    now: Instant,
+) {
     let now = Nanos(now.kernel);
     let spent = outcome
         .backends
@@ -46,10 +53,13 @@ pub(super) fn release_spent(verdicts: &mut Vec<Verdict>, outcome: &Outcome, resu
         .filter(|view| is_hearsay(view) && !resume.inherited(view.id));
     let spent: Vec<Verdict> = spent
         .filter(|view| {
-            let holds = |verdict: &Verdict| {
-                verdict.backend == view.id && verdict.kind == VerdictKind::Isolate && verdict.expires > now
-            };
-            !verdicts.iter().any(holds)
+            let isolates =
+                |verdict: &&Verdict| verdict.backend == view.id && verdict.kind == VerdictKind::Isolate;
+            let told = verdicts
+                .iter()
+                .filter(isolates)
+                .any(|verdict| verdict.expires > now);
+            !told && !heard.iter().any(|verdict| isolates(&verdict))
         })
         .map(|view| Verdict {
             backend: view.id,

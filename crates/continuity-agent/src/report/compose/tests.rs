@@ -289,7 +289,7 @@ fn a_new_backend_is_said_to_be_new_and_not_to_be_taken_out() {
     let lane = lane(Mode::Enforce);
     let mut shot = backends(&lane, None).remove(0);
     shot.state = field::BackendState::Starting;
-    assert_eq!(super::why(&shot), super::STARTING);
+    assert_eq!(super::why(&shot), NEW_BACKEND);
     shot.state = field::BackendState::Isolated;
     shot.reason = "answers in 512 ms".to_owned();
     assert_eq!(super::why(&shot), "answers in 512 ms");
