@@ -15,6 +15,11 @@ const SHARED_MEMORY: Nanos = Nanos::from_secs(10);
 /// A clean answer lies less than this many octaves above the peers' median: 3 ×, or 2σ of one answer where answers vary
 /// more, but never as far as 6 ×.
 const CLEAN: (f64, f64) = (1.585, 2.585);
+/// Octaves below what isolated it from which an answer that is not clean is promising: a third.
+const PROMISING: f64 = 1.585;
+/// Time to the next test after a promising one, and how many such tests a spacing may bring.
+const SOON: Nanos = Nanos::from_secs(1);
+const EXTRA: u32 = 2;
 /// Relapses counted; 2 s · 2^8 is beyond the longest hold.
 const MOST_RELAPSES: u32 = 8;
 
@@ -232,16 +237,19 @@ fn take_out(
     track.relapses = (level + 1).min(MOST_RELAPSES);
     track.relapses_at = now;
     track.tested = false;
+    track.extra = (0, now);
     track.said_kept = false;
     track.evidence = None;
     track.look.clear();
 }
 
-/// Lets a backend in again after one clean test, seen in this step's answers.
+/// Lets a backend in again after one clean test, seen in this step's answers. One that is merely unlucky brings the next
+/// test soon: a whole `spacing` would keep a healthy backend out for a request that happened to be a long one.
 pub(crate) fn forgive(
     track: &mut Track,
     peers: Option<f64>,
     (calm, spread): (f64, f64),
+    spacing: Nanos,
     reasons: &mut Vec<Reason>,
     now: Nanos,
 ) {
@@ -258,6 +266,9 @@ pub(crate) fn forgive(
     }
     let answered = look.sum / look.n;
     if answered > peers.unwrap_or(calm) + (2.0 * spread).clamp(CLEAN.0, CLEAN.1) {
+        if answered < promising(&isolation.evidence) {
+            hasten(track, spacing, now);
+        }
         return;
     }
     let after = now.since(isolation.since);
@@ -268,6 +279,31 @@ pub(crate) fn forgive(
     });
     track.level = Some(answered);
     let_in(track, isolation.since, now);
+}
+
+/// Level below which an answer is far better than what isolated the backend; any answer is, after failures.
+fn promising(evidence: &Evidence) -> f64 {
+    let level = |time: Nanos| libm::log2((time.as_micros() as f64).max(1.0)) - PROMISING;
+    match *evidence {
+        Evidence::Latency { own, .. } => level(own),
+        Evidence::Silence { oldest, .. } => level(oldest),
+        Evidence::Consecutive { .. } | Evidence::ErrorRate { .. } => f64::INFINITY,
+        Evidence::Shared { .. } => f64::NEG_INFINITY,
+    }
+}
+
+/// The next test soon, at most [`EXTRA`] times in a spacing.
+fn hasten(track: &mut Track, spacing: Nanos, now: Nanos) {
+    let (used, since) = track.extra;
+    let (used, since) = if now.since(since) >= spacing {
+        (0, now)
+    } else {
+        (used, since)
+    };
+    if used < EXTRA && track.drip_due > now + SOON {
+        track.extra = (used + 1, since);
+        track.drip_due = now + SOON;
+    }
 }
 
 fn let_in(track: &mut Track, isolated: Nanos, now: Nanos) {
@@ -283,4 +319,66 @@ fn let_in(track: &mut Track, isolated: Nanos, now: Nanos) {
     track.run_weight = 0;
     track.known = 0.0;
     track.look.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::BackendId;
+
+    const SPACING: Nanos = Nanos::from_secs(12);
+
+    fn level(millis: f64) -> f64 {
+        libm::log2(1e3 * millis)
+    }
+
+    /// An isolated backend whose test was just answered after `millis`; its peers answer in 20 ms.
+    fn tested(track: &mut Track, evidence: Evidence, millis: f64, now: Nanos) {
+        track.phase = Phase::Isolated(Isolation {
+            since: Nanos::ZERO,
+            evidence,
+            level: 0,
+            hold_until: Nanos::ZERO,
+        });
+        track.tested = true;
+        track.drip_due = now + SPACING;
+        (track.look.n, track.look.sum) = (1.0, level(millis));
+        let peers = Some(level(20.0));
+        forgive(track, peers, (level(20.0), 0.5), SPACING, &mut Vec::new(), now);
+    }
+
+    const LATE: Evidence = Evidence::Latency {
+        own: Nanos::from_millis(520),
+        peers: Nanos::from_millis(20),
+        hits: 3,
+        window: 5,
+    };
+
+    #[test]
+    fn an_unlucky_test_brings_the_next_in_a_second_but_only_twice_a_spacing() {
+        let now = Nanos::from_secs(100);
+        for evidence in [LATE, Evidence::Consecutive { failures: 3 }] {
+            let mut track = Track::new(BackendId(1), Phase::Normal, now);
+            for (after, due) in [(0, 1), (2, 1), (4, 12), (12, 1)] {
+                let now = now + Nanos::from_secs(after);
+                tested(&mut track, evidence, 100.0, now);
+                assert!(track.isolation().is_some(), "100 ms is not clean");
+                assert_eq!(
+                    track.drip_due,
+                    now + Nanos::from_secs(due),
+                    "{evidence:?} after {after} s"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_test_as_late_as_what_isolated_it_brings_none_sooner_and_a_clean_one_lets_it_in() {
+        let now = Nanos::from_secs(100);
+        let mut track = Track::new(BackendId(1), Phase::Normal, now);
+        tested(&mut track, LATE, 400.0, now);
+        assert_eq!(track.drip_due, now + SPACING);
+        tested(&mut track, LATE, 30.0, now);
+        assert!(matches!(track.phase, Phase::Returning { .. }));
+    }
 }

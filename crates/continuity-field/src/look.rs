@@ -330,7 +330,15 @@ impl Look {
         (self.hits & mask).count_ones()
     }
 
-    /// Forgets what looks found: after isolation, release or a gap.
+    /// After a gap: what waits was sent before it, and its age says how long nobody looked, not how long it was ignored.
+    pub(crate) fn excuse(&mut self, sample: &BackendSample, now: Nanos) {
+        let stale = self.stale;
+        *self = Self::since(now);
+        self.stale = stale;
+        self.long = u32::try_from(waiting(sample).1).unwrap_or(u32::MAX);
+    }
+
+    /// Forgets what looks found: after isolation or release.
     pub(crate) fn clear(&mut self) {
         *self = Self {
             waiting: self.waiting,

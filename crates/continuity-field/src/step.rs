@@ -92,7 +92,7 @@ fn enter(state: &mut SetState, samples: &Samples<'_>, now: Nanos) -> Result<bool
         track.in_service = sample.in_service;
         track.evidence = None;
         if gap {
-            track.look.clear();
+            track.look.excuse(sample, now);
             track.run = 0;
             track.run_weight = 0;
         }
@@ -157,7 +157,14 @@ fn observe(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, dt: 
     let peers = pressure::median(&state.levels);
     for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
         drip::observe(track, sample, spacing, now);
-        isolation::forgive(track, peers, (calm, spread), &mut state.outcome.reasons, now);
+        isolation::forgive(
+            track,
+            peers,
+            (calm, spread),
+            spacing,
+            &mut state.outcome.reasons,
+            now,
+        );
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) struct Track {
     /// Next test connection, and whether one was seen to leave since the isolation.
     pub drip_due: Nanos,
     pub tested: bool,
+    /// Extra tests after promising ones, and since when they are counted.
+    pub extra: (u32, Nanos),
     /// It tests early whether what isolated it was a pause.
     pub scout: bool,
     /// Slots held now.
@@ -111,6 +113,7 @@ impl Track {
             relapses_at: now,
             drip_due: now,
             tested: false,
+            extra: (0, now),
             scout: false,
             slots: 0,
             lean: 0.0,

@@ -38,7 +38,7 @@ stored! {
     Fleet { counts, n, sum, squares }
     Track {
         id, phase, in_service, level, known, look, failed, ended, error, run, run_weight, last_failure, relapses,
-        relapses_at, drip_due, tested, scout, slots, lean, trust, pressure, evidence, single, said_kept, verdict_given, shown
+        relapses_at, drip_due, tested, extra, scout, slots, lean, trust, pressure, evidence, single, said_kept, verdict_given, shown
     }
 }
 

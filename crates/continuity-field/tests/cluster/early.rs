@@ -102,3 +102,20 @@ fn a_backend_of_a_quarter_of_the_capacity_is_not_isolated_for_it() {
         }
     }
 }
+
+#[test]
+fn a_clock_that_jumps_a_minute_ahead_isolates_nobody() {
+    for seed in 1..=3 {
+        let mut plant = Plant::new(3, 5, seed);
+        plant.run_until(20 * SECOND);
+        for node in &mut plant.nodes {
+            node.ahead = 60 * SECOND;
+        }
+        plant.run_until(40 * SECOND);
+        assert!(isolations(&plant).is_empty(), "{:?}", isolations(&plant));
+        plant.backends[2].fault = Fault::Late(500_000);
+        plant.run_until(43 * SECOND);
+        let found = isolations(&plant);
+        assert_eq!(found.len(), 3, "the law is awake after the jump: {found:?}");
+    }
+}

@@ -94,6 +94,8 @@ pub(crate) struct Node {
     pub(crate) alive: bool,
     /// Long jobs on backends: sent at, on whom; they never answer in the run.
     pub(crate) jobs: Vec<(u64, BackendId)>,
+    /// Its clock runs that much ahead, µs.
+    pub(crate) ahead: u64,
 }
 
 struct Request {
@@ -175,6 +177,7 @@ impl Plant {
                 log: Vec::new(),
                 alive: true,
                 jobs: Vec::new(),
+                ahead: 0,
             });
             plant.schedule(1 + index as u64 * 31 * MILLI, Event::Tick(index));
             plant.schedule(SECOND / 5, Event::Arrive(index));
@@ -250,7 +253,7 @@ impl Plant {
             sent: self.now,
             ended: false,
         });
-        let now = self.now;
+        let now = self.now + self.nodes[node].ahead;
         let record = self.nodes[node].record(id);
         record.in_flight += 1;
         record.sample(id).attempts += 1;
@@ -409,7 +412,7 @@ impl Plant {
     }
 
     fn step(&mut self, node: usize) {
-        let now = Nanos(self.now * 1_000);
+        let now = Nanos((self.now + self.nodes[node].ahead) * 1_000);
         let nodes = self.nodes.len() as u32;
         let rate = (self.rate * 1_000.0) as u64;
         let list: Vec<(BackendId, bool)> = self
