@@ -48,7 +48,7 @@ pub struct DemoArgs {
     /// Leave the cluster up, with everything installed, and say how to use it.
     #[arg(long)]
     pub keep: bool,
-    /// Run this fault alone; may be given several times.
+    /// Run this fault alone, or `none` or `observe`; may be given several times.
     #[arg(long, value_name = "FAULT")]
     pub only: Vec<String>,
     /// Use the images as they were last built, whatever has changed since.

@@ -136,7 +136,7 @@ fn faults(args: &TestArgs, progress: &Progress) -> Result<(), Error> {
     if chosen.is_empty() {
         return Ok(());
     }
-    let results = demo::engine::test_on_cluster(&chosen, part.is_empty(), progress)?;
+    let results = demo::engine::test_on_cluster(&chosen, progress)?;
     let failed = results.iter().filter(|check| !check.passed).count();
     for check in &results {
         println!(

@@ -68,32 +68,32 @@ pub fn run_faults(
     Ok(checks)
 }
 
-/// The names of all faults.
+/// The row of Observe.
+pub const OBSERVE: &str = "observe";
+/// The row of Enforce with nothing broken.
+pub const NONE: &str = "none";
+
+/// The names of all rows: what is no fault, then the faults.
 pub fn names() -> Vec<&'static str> {
-    fault::FAULTS.iter().map(|fault| fault.name).collect()
+    let faults = fault::FAULTS.iter().map(|fault| fault.name);
+    [OBSERVE, NONE].into_iter().chain(faults).collect()
 }
 
-/// The faults of these names; all of them if there is no name.
-pub(super) fn chosen(names: &[&str]) -> Result<Vec<&'static Fault>, Error> {
-    if names.is_empty() {
+/// The faults among these names; all of them if there is no name.
+pub(super) fn chosen(rows: &[&str]) -> Result<Vec<&'static Fault>, Error> {
+    if rows.is_empty() {
         return Ok(fault::FAULTS.iter().collect());
     }
-    let known = || {
-        fault::FAULTS
-            .iter()
-            .map(|fault| fault.name)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
     let find = |name: &&str| {
         let unknown = || Error::Unknown {
             kind: "fault",
             name: (*name).to_owned(),
-            known: known(),
+            known: names().join(", "),
         };
         fault::named(name).ok_or_else(unknown)
     };
-    names.iter().map(find).collect()
+    let faults = rows.iter().filter(|row| ![OBSERVE, NONE].contains(row));
+    faults.map(find).collect()
 }
 
 impl<'a> Engine<'a> {
@@ -405,7 +405,8 @@ mod tests {
     #[test]
     fn an_unknown_fault_is_answered_with_the_known_ones() {
         let error = chosen(&["gary"]).unwrap_err().to_string();
-        assert!(error.contains("gray, fast-fail"), "{error}");
+        assert!(error.contains("observe, none, gray, fast-fail"), "{error}");
+        assert!(chosen(&[NONE]).unwrap().is_empty());
         assert_eq!(chosen(&["hang"]).unwrap().len(), 1);
         assert_eq!(chosen(&[]).unwrap().len(), fault::FAULTS.len());
     }

@@ -74,7 +74,7 @@ pub(super) fn play(names: &[&str], images: &[Image], keep: bool, progress: &Prog
     let before = Residue::now()?;
     stage.install(&cluster)?;
     let brought = Residue::now()?.since(&before);
-    let measured = stage.measure(&cluster, images, names, names.is_empty());
+    let measured = stage.measure(&cluster, images, names);
     // What was measured is reported, also if a later step failed.
     stage.report.nodes = cluster
         .kubectl(["get", "continuitynodes", "-o", "wide"])
@@ -97,12 +97,12 @@ pub(super) fn play(names: &[&str], images: &[Image], keep: bool, progress: &Prog
     measured
 }
 
-/// The cluster tests: a cluster of their own, everything installed, the faults whose name contains `filter`, everything
-/// removed again. Each goal is one check.
+/// The cluster tests: a cluster of their own, everything installed, the rows of these names, everything removed again.
+/// Each goal is one check.
 ///
 /// # Errors
 /// A step that could not be taken.
-pub fn test_on_cluster(names: &[&str], whole: bool, progress: &Progress) -> Result<Vec<Check>, Error> {
+pub fn test_on_cluster(names: &[&str], progress: &Progress) -> Result<Vec<Check>, Error> {
     let undo = progress.clone();
     let _guard = interrupt::on_interrupt(move || {
         if let Err(error) = Cluster::down(&undo) {
@@ -122,7 +122,7 @@ pub fn test_on_cluster(names: &[&str], whole: bool, progress: &Progress) -> Resu
     let before = Residue::now()?;
     let tested = stage.install(&cluster).and_then(|()| {
         let brought = Residue::now()?.since(&before);
-        stage.measure(&cluster, &images, names, whole)?;
+        stage.measure(&cluster, &images, names)?;
         stage.remove(&cluster, &before, &brought)
     });
     stage.report.write(&paths::root().join("target/test-report"))?;
@@ -166,17 +166,12 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// The faults of these names, all of them if there is none; the `whole` measurement begins with what is no fault:
-    /// kube-proxy alone, Observe, and Enforce with nothing broken.
-    fn measure(
-        &mut self,
-        cluster: &Cluster,
-        images: &[Image],
-        names: &[&str],
-        whole: bool,
-    ) -> Result<(), Error> {
+    /// The rows of these names, all of them if there is none. First what is no fault: kube-proxy alone and Observe, then
+    /// Enforce with nothing broken.
+    fn measure(&mut self, cluster: &Cluster, images: &[Image], names: &[&str]) -> Result<(), Error> {
+        let wanted = |row: &str| names.is_empty() || names.contains(&row);
         let mut engine = Engine::new(cluster, images, self.progress)?;
-        if whole {
+        if wanted(engine::OBSERVE) {
             let step = self.progress.step("no policy: kube-proxy serves both");
             self.report
                 .calm
@@ -189,7 +184,7 @@ impl Stage<'_> {
             self.spent("no policy, then Observe");
         }
         enforce(cluster, self.progress)?;
-        if whole {
+        if wanted(engine::NONE) {
             let step = self.progress.step("nothing broken, Enforce: paired blocks");
             let calm = Calm::measure(cluster, "Enforce", BLOCKS_ENFORCED, 2, &step)?;
             step.done();
