@@ -61,9 +61,18 @@ pub enum Command {
         /// svc/NAME, or the name of an EquivalenceSet (eqs/NAME or NAME).
         #[arg(value_name = "TARGET")]
         target: String,
+        /// File of `kubectl continuity snapshot`: explains what it holds, as of its moment, without a cluster.
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
         /// Format of the answer.
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
+    },
+    /// Writes what explains an incident into one file, without Secrets, for `explain --from`.
+    Snapshot {
+        /// File to write; it must not exist. Default: continuity-snapshot-TIME.json.
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
     },
     /// Removes Continuity from every node and from the API, and proves it.
     Uninstall {

@@ -6,10 +6,11 @@ use crate::error::{Category, Error};
 use crate::explain::{self, Clock};
 use crate::output::render;
 use crate::session::Session;
-use crate::{status, uninstall};
+use crate::{snapshot, status, uninstall};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Runs a command, writes its answer to standard output, and returns the exit code.
@@ -17,6 +18,16 @@ use std::time::Duration;
 /// # Errors
 /// Whatever ends a command before it has an answer.
 pub async fn run(cli: Cli) -> Result<u8, Error> {
+    if let Command::Explain {
+        target,
+        from: Some(file),
+        output,
+    } = &cli.command
+    {
+        let accounts = offline(&cli, target, file)?;
+        print(&render(&accounts, *output, explain::text)?)?;
+        return Ok(0);
+    }
     let session = Session::open(&cli.connection).await?;
     let now = Timestamp::now();
     match cli.command {
@@ -40,13 +51,25 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
                 0
             })
         }
-        Command::Explain { target, output } => {
+        Command::Explain { target, output, .. } => {
             let clock = Clock {
                 now,
                 zone: TimeZone::system(),
             };
             let accounts = explain::run(&session, &target, &clock).await?;
             print(&render(&accounts, output, explain::text)?)?;
+            Ok(0)
+        }
+        Command::Snapshot { file } => {
+            let file = file.unwrap_or_else(|| {
+                PathBuf::from(
+                    now.strftime("continuity-snapshot-%Y%m%d-%H%M%SZ.json")
+                        .to_string(),
+                )
+            });
+            let taken = snapshot::take(&session).await?;
+            snapshot::write(&taken, &file)?;
+            print(&snapshot::summary(&taken, &file))?;
             Ok(0)
         }
         Command::Uninstall {
@@ -67,6 +90,17 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
             remove(&session, &wish, output).await
         }
     }
+}
+
+/// Explains what a snapshot holds, as of the moment it was taken.
+fn offline(cli: &Cli, target: &str, file: &Path) -> Result<Vec<explain::Account>, Error> {
+    let snapshot = snapshot::read(file)?;
+    let clock = Clock {
+        now: snapshot.taken,
+        zone: TimeZone::system(),
+    };
+    let namespace = cli.connection.namespace.as_deref().unwrap_or("default");
+    explain::from_snapshot(snapshot, namespace, target, &clock)
 }
 
 async fn remove(session: &Session, wish: &uninstall::Wish, output: Output) -> Result<u8, Error> {

@@ -77,6 +77,9 @@ pub enum Error {
         /// Where.
         source: serde_yaml_ng::Error,
     },
+    /// The file of a snapshot can not be used.
+    #[error("{0}")]
+    Snapshot(String),
     /// The answer cannot be written as JSON.
     #[error("the answer cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -133,9 +136,12 @@ impl Error {
     #[must_use]
     pub fn category(&self) -> Category {
         match self {
-            Self::Target(_) | Self::NoSet(_) | Self::NotInstalled(_) | Self::Image(_) | Self::Declined => {
-                Category::Usage
-            }
+            Self::Target(_)
+            | Self::NoSet(_)
+            | Self::NotInstalled(_)
+            | Self::Image(_)
+            | Self::Snapshot(_)
+            | Self::Declined => Category::Usage,
             Self::Unclean(_)
             | Self::Timeout { .. }
             | Self::Manifest { .. }

@@ -21,6 +21,7 @@ pub use text::text;
 
 use crate::error::Error;
 use crate::session::Session;
+use crate::snapshot::Snapshot;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -40,7 +41,28 @@ pub struct Clock {
 pub async fn run(session: &Session, target: &str, clock: &Clock) -> Result<Vec<Account>, Error> {
     let target: Target = target.parse()?;
     let facts = facts::gather(session, &target).await?;
+    Ok(accounts(&facts, clock))
+}
+
+/// The same from a snapshot.
+///
+/// # Errors
+/// The target cannot be read, or the snapshot has no set of it.
+pub fn from_snapshot(
+    snapshot: Snapshot,
+    namespace: &str,
+    target: &str,
+    clock: &Clock,
+) -> Result<Vec<Account>, Error> {
+    let target: Target = target.parse()?;
+    Ok(accounts(
+        &facts::of_snapshot(snapshot, namespace, &target)?,
+        clock,
+    ))
+}
+
+fn accounts(facts: &[Facts], clock: &Clock) -> Vec<Account> {
     let mut accounts: Vec<Account> = facts.iter().map(|facts| account(facts, clock)).collect();
     accounts.sort_by(|a, b| (b.regime, a.port_number).cmp(&(a.regime, b.port_number)));
-    Ok(accounts)
+    accounts
 }

@@ -13,6 +13,7 @@ pub mod install;
 mod number;
 pub mod output;
 pub mod session;
+pub mod snapshot;
 pub mod status;
 pub mod survey;
 pub mod uninstall;

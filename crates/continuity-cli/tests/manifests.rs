@@ -149,3 +149,68 @@ fn no_role_grants_a_wildcard_nor_a_write_to_workloads_services_nodes_or_foreign_
         }
     }
 }
+
+/// What every account may do after an installation of this folder and those that it builds on, one line for each
+/// account, place, resource and name: `ACCOUNT PLACE GROUP/RESOURCE[NAMES] VERBS`.
+fn rights(objects: &[Value]) -> BTreeSet<String> {
+    let list = |value: &Value| -> Vec<String> {
+        let items = value.as_sequence().into_iter().flatten();
+        items.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let mut lines = BTreeSet::new();
+    for binding in objects
+        .iter()
+        .filter(|one| text(one, &["kind"]).ends_with("RoleBinding"))
+    {
+        let place = match text(binding, &["metadata", "namespace"]) {
+            "" => "cluster".to_owned(),
+            namespace => format!("namespace {namespace}"),
+        };
+        let (kind, role) = (
+            text(binding, &["roleRef", "kind"]),
+            text(binding, &["roleRef", "name"]),
+        );
+        let named = |one: &&Value| text(one, &["kind"]) == kind && text(one, &["metadata", "name"]) == role;
+        for subject in binding["subjects"].as_sequence().into_iter().flatten() {
+            let account = text(subject, &["name"]);
+            let Some(role) = objects.iter().find(named) else {
+                lines.insert(format!("{account}: {place}: {kind} {role} of the cluster"));
+                continue;
+            };
+            for rule in role["rules"].as_sequence().into_iter().flatten() {
+                let verbs = list(&rule["verbs"]).join(",");
+                let names = list(&rule["resourceNames"]).join(",");
+                let names = if names.is_empty() {
+                    names
+                } else {
+                    format!("[{names}]")
+                };
+                for path in list(&rule["nonResourceURLs"]) {
+                    lines.insert(format!("{account}: {place}: {path}: {verbs}"));
+                }
+                for group in list(&rule["apiGroups"]) {
+                    for resource in list(&rule["resources"]) {
+                        lines.insert(format!("{account}: {place}: {group}/{resource}{names}: {verbs}"));
+                    }
+                }
+            }
+        }
+    }
+    lines
+}
+
+#[test]
+fn every_right_of_every_account_is_one_that_was_approved() {
+    let found = rights(&objects("config"));
+    let approved: BTreeSet<String> = include_str!("rights.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect();
+    let added: Vec<_> = found.difference(&approved).collect();
+    let gone: Vec<_> = approved.difference(&found).collect();
+    assert!(
+        added.is_empty() && gone.is_empty(),
+        "config/ grants what tests/rights.txt does not approve: {added:#?}; approved and not granted: {gone:#?}"
+    );
+}

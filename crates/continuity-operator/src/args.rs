@@ -35,6 +35,9 @@ pub struct Args {
         default_value = "continuity-external-metrics"
     )]
     pub external_metrics_service: String,
+    /// Address of /debug, on the loopback: callers come by the API server's port-forward. Without it nothing is served.
+    #[arg(long, env = "CONTINUITY_DEBUG_LISTEN", value_parser = loopback)]
+    pub debug_listen: Option<SocketAddr>,
     /// Kubeconfig file; without it the ServiceAccount of the pod, else the usual files.
     #[arg(long, env = "CONTINUITY_KUBECONFIG")]
     pub kubeconfig: Option<PathBuf>,
@@ -50,10 +53,30 @@ pub struct Args {
     pub log_text: bool,
 }
 
+/// An address that only the pod itself reaches.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|error| format!("{error}; write it as 127.0.0.1:8081"))?;
+    if address.ip().is_loopback() {
+        Ok(address)
+    } else {
+        Err("is not on the loopback; /debug is reached by port-forward only, write 127.0.0.1:8081".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn debug_pages_are_never_served_to_the_network() {
+        assert!(loopback("0.0.0.0:8081").is_err());
+        assert!(loopback("10.244.0.9:8081").is_err());
+        assert!(loopback("8081").is_err());
+        assert!(loopback("127.0.0.1:8081").is_ok() && loopback("[::1]:8081").is_ok());
+    }
 
     #[test]
     fn the_arguments_are_consistent() {

@@ -8,6 +8,7 @@
 pub mod args;
 pub mod backoff;
 pub mod bind;
+pub mod debug;
 pub mod decide;
 pub mod error;
 pub mod external;
@@ -23,6 +24,7 @@ pub mod queue;
 mod sample;
 pub mod serve;
 pub mod telemetry;
+pub mod timeline;
 pub mod transition;
 pub mod verdict;
 pub mod watch;

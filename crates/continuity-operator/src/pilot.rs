@@ -6,14 +6,18 @@
 mod turn;
 
 use crate::args::Args;
+use crate::debug;
 use crate::error::Error;
 use crate::external::{self, Hints};
 use crate::lease::Keeper;
 use crate::serve::{self, Health};
 use crate::telemetry::Metrics;
+use crate::timeline;
 use crate::watch;
 use crate::writer::Writer;
+use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -57,13 +61,21 @@ pub async fn run(args: Args) -> Result<(), Error> {
         tokio::spawn(server.run(stopped.clone()));
     }
 
+    if let Some(address) = args.debug_listen {
+        let shown = Arc::clone(&hints);
+        let page: debug::Page = Arc::new(move || Some(shown.shown()));
+        let pages = debug::Pages::from([("hints", page)]);
+        tokio::spawn(debugging(address, client.clone(), pages, stopped.clone()));
+    }
     let reporter = Reporter {
         controller: "continuity-operator".into(),
         instance: Some(args.pod_name.clone()),
     };
+    let timelines = timeline::Keeper::start(client.clone(), claimed.clone(), Arc::clone(&metrics));
     let writer = Writer::new(client.clone(), Recorder::new(client, reporter));
     let wiring = Wiring {
         claimed,
+        timelines,
         epochs,
         metrics,
         health: Arc::clone(&health),
@@ -84,6 +96,18 @@ pub async fn run(args: Args) -> Result<(), Error> {
     let _ = tokio::time::timeout(DRAIN, keeping).await;
     stop.send_replace(true);
     ended
+}
+
+/// Serves /debug; that it can not is no reason to stop.
+async fn debugging(
+    address: SocketAddr,
+    client: Client,
+    pages: debug::Pages,
+    stop: signalling::Receiver<bool>,
+) {
+    if let Err(error) = debug::run(address, client, pages, stop).await {
+        tracing::error!(%error, "/debug is not served");
+    }
 }
 
 async fn told_to_stop() -> Result<(), Error> {

@@ -125,7 +125,7 @@ pub const CATALOGUE: &[Entry] = &[
 
     // 4 aspects and what later versions add, each with `written` and the categories of errors.
     entry(Operator, Counter, OPERATOR_WRITES, &["aspect", "outcome"], Fixed(88),
-        "writes to the API; aspect is `set`, `set_status`, `plan` or `policy_status`, outcome is `written` or a category of errors",
+        "writes to the API; aspect is `set`, `set_status`, `plan`, `policy_status` or `timeline`, outcome is `written` or a category of errors",
         "sum by (aspect) (rate(continuity_operator_writes_total{outcome=\"written\"}[5m]))"),
     entry(Operator, Counter, OPERATOR_COALESCED, &[], Fixed(1),
         "status updates that were merged into a later one",

@@ -4,6 +4,7 @@
 use super::Absence;
 use crate::error::Error;
 use crate::session::Session;
+use crate::snapshot::Snapshot;
 use continuity_api::conditions::ACCEPTED;
 use continuity_api::node::{DataplaneState, FailsafeState, SetReport};
 use continuity_api::{
@@ -11,7 +12,7 @@ use continuity_api::{
     EquivalenceTimelineSpec,
 };
 use k8s_openapi::api::core::v1::Service;
-use kube::api::ListParams;
+use kube::api::{ListParams, ObjectMeta};
 use kube::{Api, ResourceExt as _};
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -135,6 +136,59 @@ async fn history(session: &Session, name: &str) -> Result<Option<EquivalenceTime
         Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
         Err(error) => Err(Error::api("get", format!("EquivalenceTimeline {name}"))(error)),
     }
+}
+
+/// The facts of every set of the target that a snapshot holds.
+pub(super) fn of_snapshot(snapshot: Snapshot, namespace: &str, target: &Target) -> Result<Vec<Facts>, Error> {
+    let here = |metadata: &ObjectMeta| metadata.namespace.as_deref() == Some(namespace);
+    let named = |metadata: &ObjectMeta, name: &str| here(metadata) && metadata.name.as_deref() == Some(name);
+    let wanted = |set: &EquivalenceSet| match target {
+        Target::Set(name) => set.name_any() == *name,
+        Target::Service { name, .. } => set.spec.service.name == *name,
+    };
+    let Snapshot {
+        sets,
+        plans,
+        policies,
+        timelines,
+        nodes,
+        ..
+    } = snapshot;
+    let mut sets: Vec<EquivalenceSet> = sets
+        .into_iter()
+        .filter(|set| here(&set.metadata) && wanted(set))
+        .collect();
+    if let Target::Service { name, port } = target
+        && !sets.is_empty()
+    {
+        sets = choose(sets, name, port.as_deref())?;
+    }
+    if sets.is_empty() {
+        let what = match target {
+            Target::Set(name) | Target::Service { name, .. } => name,
+        };
+        return Err(Error::Snapshot(format!(
+            "the snapshot has no set of {what} in namespace {namespace}: pass -n NAMESPACE"
+        )));
+    }
+    let facts = |set: EquivalenceSet| {
+        let name = set.name_any();
+        Facts {
+            plan: plans.iter().find(|plan| named(&plan.metadata, &name)).cloned(),
+            policy: policies
+                .iter()
+                .find(|policy| named(&policy.metadata, &set.spec.policy.name))
+                .cloned(),
+            timeline: timelines
+                .iter()
+                .find(|timeline| named(&timeline.metadata, &name))
+                .map(|timeline| timeline.spec.clone()),
+            nodes: nodes.iter().map(|node| view(node, &set)).collect(),
+            blind: None,
+            set,
+        }
+    };
+    Ok(sets.into_iter().map(facts).collect())
 }
 
 /// Adds each node's view of each set. Without the right to read ContinuityNodes the set's own status has to do.

@@ -501,3 +501,32 @@ fn a_long_past_is_cut_to_its_end_and_says_where_the_rest_is() {
     );
     assert_eq!(past[6], "11:29:00  ScaleHintChanged");
 }
+
+#[test]
+fn a_snapshot_explains_what_the_cluster_would_have_at_its_moment() {
+    let live = gray(Mode::Enforce);
+    let mut plan = live.plan.clone().expect("a plan");
+    plan.metadata.namespace = Some("shop".into());
+    let mut policy = live.policy.clone().expect("a policy");
+    policy.metadata.namespace = Some("shop".into());
+    let snapshot = crate::snapshot::Snapshot {
+        form: crate::snapshot::FORM,
+        sets: vec![live.set.clone()],
+        plans: vec![plan],
+        policies: vec![policy],
+        ..Default::default()
+    };
+    let text = serde_json::to_vec(&snapshot).expect("JSON");
+    let read: crate::snapshot::Snapshot = serde_json::from_slice(&text).expect("a snapshot");
+    let offline = from_snapshot(read.clone(), "shop", "svc/checkout:http", &clock()).expect("an account");
+    let there = account(
+        &Facts {
+            nodes: Vec::new(),
+            ..live
+        },
+        &clock(),
+    );
+    assert_eq!(offline, vec![there]);
+    let elsewhere = from_snapshot(read, "default", "svc/checkout", &clock()).expect_err("no such set");
+    assert!(elsewhere.to_string().contains("pass -n NAMESPACE"), "{elsewhere}");
+}

@@ -11,6 +11,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::flowcontrol::v1::{FlowSchema, PriorityLevelConfiguration};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
@@ -198,6 +199,9 @@ pub(super) async fn objects(session: &Session, wish: &Wish) -> Result<(Vec<Strin
     .await?;
     labelled::<ClusterRoleBinding>(Api::all(client.clone()), "ClusterRoleBinding", &mut gone).await?;
     labelled::<ClusterRole>(Api::all(client.clone()), "ClusterRole", &mut gone).await?;
+    labelled::<FlowSchema>(Api::all(client.clone()), "FlowSchema", &mut gone).await?;
+    labelled::<PriorityLevelConfiguration>(Api::all(client.clone()), "PriorityLevelConfiguration", &mut gone)
+        .await?;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     named(&namespaces, "Namespace", &session.system, wish.timeout, &mut gone).await?;
     Ok((gone, kept))

@@ -50,6 +50,17 @@ impl Hints {
         *table = fresh;
     }
 
+    /// All hints by namespace, for a person.
+    #[must_use]
+    pub fn shown(&self) -> serde_json::Value {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let item = |item: &Item| serde_json::json!({"service": item.service, "port": item.port, "desiredReplicas": item.desired});
+        let listed = table
+            .iter()
+            .map(|(namespace, items)| (namespace.clone(), items.iter().map(item).collect()));
+        serde_json::Value::Object(listed.collect())
+    }
+
     /// Hints of a namespace.
     #[must_use]
     pub fn of(&self, namespace: &str) -> Vec<Item> {

@@ -8,9 +8,11 @@ use crate::moment::Moment;
 use crate::queue::Queue;
 use crate::serve::Health;
 use crate::telemetry::Metrics;
+use crate::timeline;
 use crate::world::{Change, World};
 use crate::writer::Writer;
 use k8s_openapi::jiff::Timestamp;
+use kube::runtime::watcher::Event;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -34,6 +36,7 @@ pub(super) struct Wiring {
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: Arc<Health>,
     pub(super) hints: Arc<Hints>,
+    pub(super) timelines: timeline::Keeper,
 }
 
 type Landing = (Intent, Result<Option<Change>, Error>);
@@ -217,6 +220,9 @@ impl Pilot {
                     .with_label_values(&[aspect, "written"])
                     .inc();
                 if let Some(change) = change {
+                    if let Change::Set(Event::Apply(set)) = &change {
+                        self.wiring.timelines.saw(set);
+                    }
                     self.world.absorb(change, now);
                 }
                 Ok(())

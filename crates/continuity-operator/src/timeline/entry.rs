@@ -19,7 +19,11 @@ struct Teller<'a> {
 }
 
 /// What happened between `before` and `set`.
-pub(super) fn told(before: Option<&TimelineMark>, set: &EquivalenceSet, now: Timestamp) -> Vec<TimelineEntry> {
+pub(super) fn told(
+    before: Option<&TimelineMark>,
+    set: &EquivalenceSet,
+    now: Timestamp,
+) -> Vec<TimelineEntry> {
     let teller = Teller {
         set,
         status: set.status.clone().unwrap_or_default(),
@@ -70,7 +74,10 @@ impl Teller<'_> {
         let policy = &self.set.spec.policy;
         let mode = self.set.spec.mode;
         let Some(known) = &before.policy else {
-            let cause = format!("policy {} (generation {}) names it, mode {mode:?}", policy.name, policy.generation);
+            let cause = format!(
+                "policy {} (generation {}) names it, mode {mode:?}",
+                policy.name, policy.generation
+            );
             let action = "agents of every node got a plan";
             return Some(self.entry(None, events::SET_FOLLOWED, &policy.name, &cause, action));
         };
@@ -85,7 +92,13 @@ impl Teller<'_> {
         }
         (!changes.is_empty()).then(|| {
             let action = "agents got a new plan where its constants differ";
-            self.entry(None, events::POLICY_CHANGED, &policy.name, &changes.join(", "), action)
+            self.entry(
+                None,
+                events::POLICY_CHANGED,
+                &policy.name,
+                &changes.join(", "),
+                action,
+            )
         })
     }
 
@@ -101,7 +114,12 @@ impl Teller<'_> {
         } else {
             format!(": {}", status.reason)
         };
-        let cause = format!("{:?} → {:?}{why}; {}", before.regime, status.regime, self.figures());
+        let cause = format!(
+            "{:?} → {:?}{why}; {}",
+            before.regime,
+            status.regime,
+            self.figures()
+        );
         let action = match (self.enforced(), status.regime) {
             (false, _) => "nothing: Observe",
             (true, Regime::Laminar) => "steers by pressure as ever; baselines learn again",
@@ -205,7 +223,10 @@ impl Teller<'_> {
         if before.desired_replicas == 0 || before.desired_replicas == hint.desired_replicas {
             return None;
         }
-        let action = format!("{} → {} replicas wanted", before.desired_replicas, hint.desired_replicas);
+        let action = format!(
+            "{} → {} replicas wanted",
+            before.desired_replicas, hint.desired_replicas
+        );
         let what = events::SCALE_HINT_CHANGED;
         Some(self.entry(hint.changed.as_ref(), what, "", &hint.message, &action))
     }

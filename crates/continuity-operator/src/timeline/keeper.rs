@@ -98,17 +98,22 @@ impl Desk {
     async fn run(mut self, mut incoming: mpsc::Receiver<Snapshot>) {
         let mut flights = FuturesUnordered::new();
         loop {
+            let (mut handed, mut flown) = (None, None);
             tokio::select! {
-                handed = incoming.recv() => match handed {
-                    Some(snapshot) => self.take_in(snapshot),
+                next = incoming.recv() => match next {
+                    Some(snapshot) => handed = Some(snapshot),
                     None => return,
                 },
-                Some(flown) = flights.next(), if !flights.is_empty() => self.land(flown),
+                Some(landed) = flights.next(), if !flights.is_empty() => flown = Some(landed),
                 () = tokio::time::sleep(TURN) => {}
             }
+            // First whose turn it is, or the first snapshots of a new leadership would go with what it forgets.
             let claim = self.lead();
-            while let Some((key, snapshots)) =
-                claim.filter(|_| flights.len() < FLIGHTS_MAX).and_then(|_| self.next())
+            handed.into_iter().for_each(|snapshot| self.take_in(snapshot));
+            flown.into_iter().for_each(|flown| self.land(flown));
+            while let Some((key, snapshots)) = claim
+                .filter(|_| flights.len() < FLIGHTS_MAX)
+                .and_then(|_| self.next())
             {
                 let client = self.client.clone();
                 flights.push(async move {

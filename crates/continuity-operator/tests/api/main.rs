@@ -12,10 +12,13 @@
     reason = "a test that can not go on says so by a panic"
 )]
 
+mod drift;
 mod external;
+mod identity;
 mod leader;
 mod outage;
 mod plane;
 mod policy;
 mod report;
+mod timeline;
 mod watching;

@@ -122,22 +122,19 @@ impl Plane {
 
     /// Starts an operator.
     pub(crate) fn operator(&self, name: &str, more: &[&str]) -> Process {
-        let port = free_port();
+        self.operator_at("kubeconfig", name, more).0
+    }
+
+    /// Starts an operator, and gives the address of its metrics.
+    pub(crate) fn operator_at(&self, kubeconfig: &str, name: &str, more: &[&str]) -> (Process, String) {
+        let address = format!("127.0.0.1:{}", free_port());
         let mut command = Command::new(env!("CARGO_BIN_EXE_continuity-operator"));
         command
-            .args([
-                "--kubeconfig",
-                self.directory.join("kubeconfig").to_str().unwrap(),
-            ])
-            .args([
-                "--pod-name",
-                name,
-                "--listen",
-                &format!("127.0.0.1:{port}"),
-                "--log-text",
-            ])
+            .args(["--kubeconfig", self.directory.join(kubeconfig).to_str().unwrap()])
+            .args(["--pod-name", name, "--listen", &address, "--log-text"])
             .args(more);
-        Process::start(&mut command, &self.directory.join(format!("{name}.log")))
+        let process = Process::start(&mut command, &self.directory.join(format!("{name}.log")));
+        (process, address)
     }
 
     /// Creates or changes what the YAML documents say.

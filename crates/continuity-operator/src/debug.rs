@@ -1,0 +1,220 @@
+//! `/debug/*`: what goes on inside, for whoever may look.
+//!
+//! It listens on the loopback of the pod alone: a caller comes by the API server's port-forward, or not at all. A caller
+//! shows a token for our audience; the API server says whose it is (TokenReview) and whether that one may `get` the path
+//! (SubjectAccessReview). So every look needs two rights and is in the audit log three times. Off unless asked for.
+
+use crate::error::Error;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
+use k8s_openapi::api::authorization::v1::{
+    NonResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+};
+use kube::Client;
+use kube::api::{Api, PostParams};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+/// Audience of the tokens; one for the API server is refused here, so that nobody sends us one.
+pub const AUDIENCE: &str = "continuity-debug";
+/// Requests at once: each costs the API server two reviews.
+const REQUESTS_MAX: usize = 4;
+/// Longest wait for a review.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// Longest token; those of Kubernetes have about 1 kB.
+const TOKEN_MAX: usize = 16 * 1024;
+
+/// Makes a page at the moment it is asked for; none while there is nothing to show.
+pub type Page = Arc<dyn Fn() -> Option<Value> + Send + Sync>;
+
+/// Pages by name: `scheduler` is `/debug/scheduler`.
+pub type Pages = BTreeMap<&'static str, Page>;
+
+#[derive(Clone)]
+struct Shared {
+    client: Client,
+    pages: Arc<Pages>,
+    places: Arc<Semaphore>,
+}
+
+/// Why there is no page, as a Kubernetes Status.
+struct Refusal(StatusCode, &'static str, String);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Self(code, reason, message) = self;
+        let body = json!({
+            "kind": "Status", "apiVersion": "v1", "status": "Failure",
+            "message": message, "reason": reason, "code": code.as_u16(),
+        });
+        (code, Json(body)).into_response()
+    }
+}
+
+/// Serves until `stop`.
+///
+/// # Errors
+/// If the address can not be listened on.
+pub async fn run(
+    address: SocketAddr,
+    client: Client,
+    pages: Pages,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), Error> {
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| Error::Listen { address, source })?;
+    let shared = Shared {
+        client,
+        pages: Arc::new(pages),
+        places: Arc::new(Semaphore::new(REQUESTS_MAX)),
+    };
+    let router = Router::new()
+        .route("/debug/{page}", get(answer))
+        .with_state(shared);
+    let ended = async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    axum::serve(listener, router)
+        .with_graceful_shutdown(ended)
+        .await
+        .map_err(|source| Error::Listen { address, source })
+}
+
+async fn answer(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    let Ok(_place) = shared.places.try_acquire() else {
+        let message = format!("{REQUESTS_MAX} requests are being answered; ask again in a second");
+        return Err(Refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message));
+    };
+    let path = format!("/debug/{name}");
+    let review = async {
+        let user = authenticate(&shared.client, &headers).await?;
+        authorise(&shared.client, &user, &path).await?;
+        Ok(user)
+    };
+    let user = tokio::time::timeout(DEADLINE, review).await.unwrap_or_else(|_| {
+        let message = "the API server did not review the caller in time; ask again".to_owned();
+        Err(Refusal(StatusCode::GATEWAY_TIMEOUT, "Timeout", message))
+    })?;
+    tracing::info!(
+        user = user.username.as_deref().unwrap_or_default(),
+        path,
+        "debug was read"
+    );
+    let page = shared.pages.get(name.as_str()).ok_or_else(|| {
+        let known: Vec<&str> = shared.pages.keys().copied().collect();
+        let message = format!("there is no page {name}; there are: {}", known.join(", "));
+        Refusal(StatusCode::NOT_FOUND, "NotFound", message)
+    })?;
+    page().map(Json).ok_or_else(|| {
+        let message = format!("{path} has nothing to show yet; ask again in a second");
+        Refusal(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
+    })
+}
+
+fn unreviewed(error: &kube::Error) -> Refusal {
+    let message = format!("the API server did not review the caller: {error}; see config/debug");
+    Refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    value
+        .strip_prefix("Bearer ")
+        .filter(|token| !token.is_empty() && token.len() <= TOKEN_MAX)
+}
+
+/// Whose token it is.
+async fn authenticate(client: &Client, headers: &HeaderMap) -> Result<UserInfo, Refusal> {
+    let stranger = || {
+        let message = format!(
+            "show a token for audience {AUDIENCE}: kubectl create token continuity-debug -n continuity-system --audience {AUDIENCE}"
+        );
+        Refusal(StatusCode::UNAUTHORIZED, "Unauthorized", message)
+    };
+    let token = bearer(headers).ok_or_else(stranger)?;
+    let review = TokenReview {
+        spec: TokenReviewSpec {
+            token: token.to_owned(),
+            audiences: Some(vec![AUDIENCE.to_owned()]),
+        },
+        ..TokenReview::default()
+    };
+    let reviews: Api<TokenReview> = Api::all(client.clone());
+    let answered = reviews
+        .create(&PostParams::default(), &review)
+        .await
+        .map_err(|error| unreviewed(&error))?;
+    let status = answered.status.ok_or_else(stranger)?;
+    // An API server that knows no audiences answers without them; its yes is about another audience.
+    let ours = status
+        .audiences
+        .iter()
+        .flatten()
+        .any(|audience| audience == AUDIENCE);
+    if status.authenticated != Some(true) || !ours {
+        return Err(stranger());
+    }
+    status.user.ok_or_else(stranger)
+}
+
+/// Whether that one may `get` the path.
+async fn authorise(client: &Client, user: &UserInfo, path: &str) -> Result<(), Refusal> {
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: user.username.clone(),
+            uid: user.uid.clone(),
+            groups: user.groups.clone(),
+            extra: user.extra.clone(),
+            non_resource_attributes: Some(NonResourceAttributes {
+                path: Some(path.to_owned()),
+                verb: Some("get".to_owned()),
+            }),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
+    let answered = reviews
+        .create(&PostParams::default(), &review)
+        .await
+        .map_err(|error| unreviewed(&error))?;
+    if answered.status.is_some_and(|status| status.allowed) {
+        return Ok(());
+    }
+    let name = user.username.as_deref().unwrap_or_default();
+    let message = format!("{name} may not get {path}; bind it to ClusterRole continuity-debug");
+    Err(Refusal(StatusCode::FORBIDDEN, "Forbidden", message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bearer_token_of_sane_length_is_looked_at() {
+        let of = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(of("Bearer abc"), Some("abc".to_owned()));
+        assert_eq!(of("Basic abc"), None);
+        assert_eq!(of("Bearer "), None);
+        assert_eq!(of(&format!("Bearer {}", "a".repeat(TOKEN_MAX + 1))), None);
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+}
