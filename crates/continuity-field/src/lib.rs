@@ -38,6 +38,7 @@ mod step;
 mod time;
 mod track;
 mod trust;
+pub mod ttf;
 mod view;
 mod word;
 
