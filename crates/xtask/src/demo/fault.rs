@@ -90,17 +90,25 @@ const PLAIN: Fault = Fault {
     goals: STEERED,
 };
 
-/// What every slow-but-Ready backend must meet.
+/// What every slow-but-Ready backend must meet: by the clients' count, by the servers' and by the maps.
 const STEERED: &[Goal] = &[
     Goal::Detected { seconds: 2.0 },
     Goal::ShareLate { percent: 0.2 },
     Goal::P99Late { ratio: 1.3 },
     Goal::NoneFailed,
     Goal::Returned { seconds: 30.0 },
+    Goal::ServerSaw { percent: 0.2 },
+    Goal::MapsSay { percent: 2.0 },
 ];
 
-/// What a backend that fails at once must meet.
-const REPELLED: &[Goal] = &[Goal::Failed { percent: 0.5 }, Goal::NeverGains];
+/// What a backend that fails at once must meet. A node that isolates later than others may still have slots for it; what
+/// keeps connections away there is the choice's penalty, so the maps must only never give it more than its fair share.
+const REPELLED: &[Goal] = &[
+    Goal::Failed { percent: 0.5 },
+    Goal::NeverGains,
+    Goal::ServerSaw { percent: 0.2 },
+    Goal::MapsSay { percent: 20.4 },
+];
 
 /// What the loss of an agent must meet.
 const UNBROKEN: &[Goal] = &[Goal::NoneFailed, Goal::CountersSurvive, Goal::FieldSurvives];
@@ -152,7 +160,12 @@ pub const FAULTS: &[Fault] = &[
         name: "hang",
         about: "one of five accepts and never answers",
         inject: one(Sickness::Hang),
-        goals: &[Goal::Failed { percent: 0.5 }, Goal::Detected { seconds: 3.0 }],
+        goals: &[
+            Goal::Failed { percent: 0.5 },
+            Goal::Detected { seconds: 3.0 },
+            Goal::ServerSaw { percent: 0.2 },
+            Goal::MapsSay { percent: 20.4 },
+        ],
         ..PLAIN
     },
     Fault {
@@ -214,6 +227,8 @@ pub const FAULTS: &[Fault] = &[
             Goal::P99Late { ratio: 1.3 },
             Goal::NoneFailed,
             Goal::Returned { seconds: 30.0 },
+            Goal::ServerSaw { percent: 0.4 },
+            Goal::MapsSay { percent: 2.0 },
         ],
         ..PLAIN
     },
@@ -250,6 +265,8 @@ pub const FAULTS: &[Fault] = &[
             Goal::P99Late { ratio: 1.3 },
             Goal::NoneFailed,
             Goal::Returned { seconds: 30.0 },
+            Goal::ServerSaw { percent: 0.2 },
+            Goal::MapsSay { percent: 2.0 },
             Goal::BesideKeeps,
         ],
         ..PLAIN
