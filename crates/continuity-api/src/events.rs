@@ -16,6 +16,10 @@ pub const BACKENDS_GONE: &str = "BackendsGone";
 pub const POLICY_ACCEPTED: &str = "PolicyAccepted";
 /// On a policy: not accepted for a target. Warning.
 pub const POLICY_REFUSED: &str = "PolicyRefused";
+/// On a policy: a change of it is tried on some nodes. Normal.
+pub const ROLLOUT_STARTED: &str = "RolloutStarted";
+/// On a policy: a change of it was taken back. Warning.
+pub const ROLLOUT_HALTED: &str = "RolloutHalted";
 /// On a policy: every node runs it. Normal.
 pub const POLICY_PROGRAMMED: &str = "PolicyProgrammed";
 /// On a node's object: its dataplane stopped being ready. Warning.

@@ -14,6 +14,12 @@ pub const PART_OF: &str = "app.kubernetes.io/part-of";
 pub const PART_OF_CONTINUITY: &str = "continuity";
 /// On a namespace or pod: "true" keeps its connections untouched.
 pub const OPT_OUT: &str = "continuity.nity.io/opt-out";
+/// On policies, as an annotation: "pause" keeps a roll-out where it is, "abort" takes it back.
+pub const ROLLOUT: &str = "continuity.nity.io/rollout";
+/// Value of `ROLLOUT` that pauses.
+pub const ROLLOUT_PAUSE: &str = "pause";
+/// Value of `ROLLOUT` that aborts.
+pub const ROLLOUT_ABORT: &str = "abort";
 /// On EndpointSlices: name of the Service.
 pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// On EndpointSlices and Services: headless.

@@ -24,6 +24,8 @@ pub const OPERATOR_QUEUE: &str = "continuity_operator_queue_objects";
 pub const OPERATOR_DROPPED: &str = "continuity_operator_queue_dropped_total";
 /// Gauge: mode by the API server's answers: 0 NORMAL, 1 DEGRADED, 2 READ_ONLY, 3 DRAINING.
 pub const OPERATOR_MODE: &str = "continuity_operator_mode";
+/// Gauge: nodes in quarantine, whose reports do not count.
+pub const OPERATOR_DISTRUSTED: &str = "continuity_operator_distrusted_nodes";
 /// Gauge: writes that are put apart because they fail by their own fault.
 pub const OPERATOR_QUARANTINED: &str = "continuity_operator_queue_quarantined_objects";
 /// Counter: passes of the decision loop.

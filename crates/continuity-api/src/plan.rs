@@ -5,11 +5,13 @@
 //! and an agent whose plan stops changing keeps working by it.
 
 mod compiled;
+mod rollout;
 
 pub use compiled::{
     CompiledAdmission, CompiledFailsafe, CompiledHint, CompiledIsolation, CompiledObjectives, CompiledPolicy,
     CompiledPressure, CompiledRegime, CompiledShare,
 };
+pub use rollout::{RolloutPhase, RolloutRecord};
 
 use crate::Time;
 use crate::target::{PolicyIdentity, PortIdentity, ServiceIdentity};
@@ -110,6 +112,10 @@ pub struct EquivalencePlanSpec {
     /// Policy that is being rolled out, with the nodes that run it already (default: no roll-out).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub candidate: Option<Candidate>,
+    /// Where that roll-out stands, or how it ended where the candidate was taken back (default: none). Not part of the
+    /// digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutRecord>,
     /// What the cluster knows and a node can not: slow, optional, never needed to steer.
     #[serde(default)]
     pub advice: Advice,

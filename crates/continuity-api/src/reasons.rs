@@ -17,6 +17,10 @@ pub const NOTHING_SELECTED: &str = "NothingSelected";
 pub const PROGRAMMED: &str = "Programmed";
 /// Programmed=False, Ready=False: some nodes do not yet run this generation.
 pub const RECONCILING: &str = "Reconciling";
+/// Programmed=False, Ready=False: a changed policy runs on some nodes only, and is watched there.
+pub const ROLLING_OUT: &str = "RollingOut";
+/// Programmed=False, Ready=False: a changed policy was taken back; the message says why. The one before stays in force.
+pub const ROLLOUT_HALTED: &str = "RolloutHalted";
 /// Programmed=False, Ready=False: every target belongs to another policy.
 pub const OVERRIDDEN: &str = "Overridden";
 /// Programmed=Unknown, Ready=Unknown: no node has an agent that reports.

@@ -4,6 +4,7 @@
 //! for any more is deleted by UID, so that a namesake made in between survives.
 
 mod intent;
+mod stage;
 
 pub use intent::{Aspect, Intent, Slot, Urgency, Write};
 
@@ -12,7 +13,7 @@ use crate::hint;
 use crate::moment::Moment;
 use crate::plan::{self, Bound};
 use crate::world::{BackendFacts, Key, Reachability, ServiceFacts, World};
-use crate::{gather, policy, transition, verdict};
+use crate::{gather, policy, rollout, transition, verdict};
 use continuity_api::node::SetReport;
 use continuity_api::{EquivalencePlan, EquivalenceSet, EquivalenceSetStatus};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Memory {
     hints: BTreeMap<Key, hint::Memory>,
     verdicts: BTreeMap<Key, verdict::Memory>,
+    rollouts: BTreeMap<Key, rollout::Memory>,
 }
 
 impl Memory {
@@ -29,6 +31,7 @@ impl Memory {
     pub fn retain(&mut self, world: &World) {
         self.hints.retain(|key, _| world.sets.get(key).is_some());
         self.verdicts.retain(|key, _| world.sets.get(key).is_some());
+        self.rollouts.retain(|key, _| world.plans.get(key).is_some());
     }
 }
 
@@ -37,7 +40,10 @@ impl Memory {
 /// Every slot of the Service is in the answer; a slot without a write is as it should be.
 pub fn service(world: &World, key: &Key, memory: &mut Memory, now: Moment) -> Vec<Intent> {
     let facts = world.services.get(key);
-    let bound = facts.map(|facts| bindings(world, key, facts)).unwrap_or_default();
+    let mut bound = facts.map(|facts| bindings(world, key, facts)).unwrap_or_default();
+    for bound in &mut bound {
+        stage::apply(world, bound, memory, now);
+    }
     let mut intents = Vec::new();
     let wanted: BTreeSet<&Key> = bound.iter().map(|bound| &bound.key).collect();
     intents.extend(leftovers(world, key, &wanted));
@@ -76,6 +82,7 @@ pub fn policy(world: &World, key: &Key, now: Moment) -> Option<Intent> {
         write: Write::PolicyStatus(Box::new(after)),
         urgency,
         notices,
+        observed: stored.metadata.resource_version.clone(),
         ..Intent::nothing(slot)
     })
 }
@@ -156,6 +163,10 @@ fn plan_intent(
         } else {
             Urgency::Figure
         },
+        zone: stage::zone(stored.map(|plan| &plan.spec), &bound.plan),
+        observed: stored.and_then(|plan| plan.metadata.resource_version.clone()),
+        // Every node hears of a plan.
+        cost: 1 + u32::try_from(nodes / 500).unwrap_or(u32::MAX - 1),
         ..Intent::nothing(slot)
     }
 }
@@ -212,6 +223,7 @@ fn status_intent(
         write: Write::SetStatus(Box::new(after)),
         urgency,
         notices,
+        observed: set.metadata.resource_version.clone(),
         ..Intent::nothing(slot)
     })
 }

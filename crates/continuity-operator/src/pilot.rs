@@ -73,7 +73,10 @@ pub async fn run(args: Args) -> Result<(), Error> {
     };
     let timelines = timeline::Keeper::start(client.clone(), claimed.clone(), Arc::clone(&metrics));
     let writer = Writer::new(client.clone(), Recorder::new(client, reporter));
+    // Read by whoever serves /debug.
+    let (board, _shown) = signalling::channel(None);
     let wiring = Wiring {
+        board,
         claimed,
         timelines,
         epochs,

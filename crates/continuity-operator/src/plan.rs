@@ -8,8 +8,9 @@ use crate::world::{Key, PortFacts, ServiceFacts};
 use continuity_api::node::SetReport;
 use continuity_api::plan::{Advice, SharedVerdict};
 use continuity_api::target::{PolicyIdentity, ServiceIdentity};
-use continuity_api::{EquivalencePlanSpec, EquivalenceSetSpec, compile, set_name};
+use continuity_api::{ContinuityPolicy, EquivalencePlanSpec, EquivalenceSetSpec, compile, set_name};
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 /// Nodes per second that may report in the long run: the fleet writes at most 200 reports a second.
 const REPORTS_PER_SECOND: usize = 200;
@@ -21,8 +22,10 @@ pub struct Bound {
     pub key: Key,
     /// The set's spec.
     pub set: EquivalenceSetSpec,
-    /// The plan's spec, without advice and writer epoch.
+    /// The plan's spec, without advice and writer epoch, as if the policy were in force on every node.
     pub plan: EquivalencePlanSpec,
+    /// The policy that it follows.
+    pub policy: Arc<ContinuityPolicy>,
 }
 
 /// The objects of a port that follows the policy of `claim`.
@@ -58,11 +61,16 @@ pub fn bound(service_key: &Key, service: &ServiceFacts, port: &PortFacts, claim:
         &service_key.namespace,
         &set_name(&service_key.name, &port.identity.label),
     );
-    Bound { key, set, plan }
+    Bound {
+        key,
+        set,
+        plan,
+        policy: Arc::clone(policy),
+    }
 }
 
 /// Digest of what a node must apply, 16 hex digits.
-fn digest(plan: &EquivalencePlanSpec) -> String {
+pub(crate) fn digest(plan: &EquivalencePlanSpec) -> String {
     let applied = (
         &plan.service,
         &plan.port,

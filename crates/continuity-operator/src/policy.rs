@@ -12,7 +12,9 @@ pub use target::{Outcome, Verdict, verdicts};
 
 use crate::moment::Moment;
 use crate::plan;
+use crate::rollout;
 use crate::world::{Key, World};
+use continuity_api::plan::{RolloutPhase, RolloutRecord};
 use continuity_api::policy::{TARGETS_MAX, TargetStatus};
 use continuity_api::{
     CONTROLLER_NAME, Condition, ContinuityPolicy, ContinuityPolicyStatus, conditions, reasons,
@@ -28,6 +30,8 @@ pub struct Progress {
     pub total: usize,
     /// A node's reason to refuse, with its name.
     pub refusal: Option<(String, String)>,
+    /// A roll-out that has not ended well yet; one that was taken back before one under way.
+    pub rollout: Option<RolloutRecord>,
 }
 
 /// The status that `policy` should have.
@@ -122,6 +126,7 @@ fn programmed(verdicts: &[Verdict], progress: &Progress) -> Standing {
         programmed,
         total,
         refusal,
+        rollout,
     } = progress;
     if !verdicts.is_empty()
         && verdicts
@@ -129,6 +134,19 @@ fn programmed(verdicts: &[Verdict], progress: &Progress) -> Standing {
             .all(|verdict| matches!(verdict.outcome, Outcome::Conflicted { .. }))
     {
         return Standing::no(reasons::OVERRIDDEN, "other policies have every target".to_owned());
+    }
+    if let Some(record) = rollout {
+        let ran = format!("{programmed} of {total} nodes run this generation");
+        return match record.phase {
+            RolloutPhase::Halted | RolloutPhase::Aborted => Standing::no(
+                reasons::ROLLOUT_HALTED,
+                format!("taken back, the policy before stays in force: {}", record.reason),
+            ),
+            phase => Standing::no(
+                reasons::ROLLING_OUT,
+                format!("{ran}; roll-out in stage {phase:?}: {}", record.reason),
+            ),
+        };
     }
     if let Some((node, why)) = refusal {
         return Standing::no(
@@ -166,33 +184,65 @@ fn progress(
     let mut running: BTreeSet<&String> = world.fresh_nodes(now).map(|(name, _)| name).collect();
     let total = running.len();
     let mut refusal = None;
+    let mut rollout: Option<RolloutRecord> = None;
     for verdict in verdicts {
         for port in verdict.outcome.ports() {
             let key = Key::new(namespace, &continuity_api::set_name(&verdict.target.name, port));
-            let digest = current_digest(world, policy, &key, &verdict.target.name, port);
+            let current = current(world, policy, &key, &verdict.target.name, port);
             running.retain(|node| {
-                digest
-                    .as_deref()
-                    .is_some_and(|digest| runs(world, node, &key, digest))
+                current.as_ref().is_some_and(|current| {
+                    current.includes(world, node) && runs(world, node, &key, current.digest)
+                })
             });
             refusal = refusal.or_else(|| refused(world, &key, now));
+            if let Some(record) = current.is_some().then(|| staged(world, policy, &key)).flatten()
+                && rollout.as_ref().is_none_or(|worst| worst.phase < record.phase)
+            {
+                rollout = Some(record);
+            }
         }
     }
     Progress {
         programmed: running.len(),
         total,
         refusal,
+        rollout,
     }
 }
 
-/// Digest of the stored plan, if that is what the present generation of `policy` gives.
-fn current_digest(
-    world: &World,
+/// What of a stored plan is the present generation of a policy.
+struct Current<'a> {
+    digest: &'a str,
+    /// The nodes that run it, where not all do; `None` where it is the stable policy.
+    only: Option<&'a [String]>,
+    domains: &'a [String],
+    /// Whether no node runs it: it waits, or was taken back.
+    nobody: bool,
+}
+
+impl Current<'_> {
+    fn includes(&self, world: &World, node: &String) -> bool {
+        let zone = || {
+            world
+                .nodes
+                .get(node)
+                .map(|facts| facts.zone.as_str())
+                .unwrap_or_default()
+        };
+        let chosen =
+            |names: &[String]| names.contains(node) || self.domains.iter().any(|domain| domain == zone());
+        !self.nobody && self.only.is_none_or(chosen)
+    }
+}
+
+/// The stored plan, if it is about the present generation of `policy`.
+fn current<'a>(
+    world: &'a World,
     policy: &ContinuityPolicy,
     key: &Key,
     service: &str,
     port: &str,
-) -> Option<String> {
+) -> Option<Current<'a>> {
     let service_key = Key::new(&key.namespace, service);
     let facts = world.services.get(&service_key)?;
     let port = facts.ports.iter().find(|facts| facts.identity.label == port)?;
@@ -200,8 +250,31 @@ fn current_digest(
     let wanted = claim
         .is_of(policy)
         .then(|| plan::bound(&service_key, facts, port, &claim))?;
-    let stored = world.plans.get(key)?;
-    (stored.spec.digest == wanted.plan.digest).then(|| stored.spec.digest.clone())
+    let stored = &world.plans.get(key)?.spec;
+    let all = |nobody| Current {
+        digest: &stored.digest,
+        only: None,
+        domains: &[],
+        nobody,
+    };
+    if stored.digest == wanted.plan.digest {
+        return Some(all(false));
+    }
+    match &stored.candidate {
+        Some(candidate) if candidate.policy == wanted.plan.stable => Some(Current {
+            digest: &stored.digest,
+            only: Some(&candidate.nodes),
+            domains: &candidate.domains,
+            nobody: false,
+        }),
+        _ => staged(world, policy, key).map(|_| all(true)),
+    }
+}
+
+/// The roll-out of the present content of `policy` in a plan.
+fn staged(world: &World, policy: &ContinuityPolicy, key: &Key) -> Option<RolloutRecord> {
+    let record = world.plans.get(key)?.spec.rollout.clone()?;
+    (record.target == rollout::target(&continuity_api::compile(&policy.spec))).then_some(record)
 }
 
 /// Whether a node runs a plan: it says so, or it had to leave the set out of its report.

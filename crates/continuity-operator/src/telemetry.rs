@@ -2,7 +2,8 @@
 
 use crate::args::Args;
 use crate::error::{Category, Error};
-use crate::queue::Offer;
+use crate::mode::Mode;
+use crate::scheduler::Offer;
 use continuity_api::node::Regime;
 use continuity_api::{EquivalenceSet, metrics};
 use prometheus::{
@@ -47,6 +48,11 @@ pub struct Metrics {
     pub queue: IntGauge,
     /// Writes refused by the full queue.
     pub dropped: IntCounter,
+    /// Writes apart as poison.
+    pub quarantined: IntGauge,
+    /// Nodes whose reports do not count.
+    pub distrusted: IntGauge,
+    mode: IntGauge,
     /// Passes.
     pub passes: IntCounter,
     /// Time of a pass.
@@ -88,6 +94,15 @@ impl Metrics {
             coalesced: IntCounter::new(metrics::OPERATOR_COALESCED, "Writes merged into a later one.")?,
             queue: IntGauge::new(metrics::OPERATOR_QUEUE, "Writes that wait.")?,
             dropped: IntCounter::new(metrics::OPERATOR_DROPPED, "Writes refused by the full queue.")?,
+            quarantined: IntGauge::new(
+                metrics::OPERATOR_QUARANTINED,
+                "Writes that are put apart as poison.",
+            )?,
+            distrusted: IntGauge::new(metrics::OPERATOR_DISTRUSTED, "Nodes whose reports do not count.")?,
+            mode: IntGauge::new(
+                metrics::OPERATOR_MODE,
+                "0 NORMAL, 1 DEGRADED, 2 READ_ONLY, 3 DRAINING.",
+            )?,
             passes: IntCounter::new(metrics::OPERATOR_PASSES, "Passes of decisions.")?,
             pass_seconds: Histogram::with_opts(seconds)?,
             leader: IntGauge::new(metrics::OPERATOR_LEADER, "1 on the leader.")?,
@@ -120,6 +135,9 @@ impl Metrics {
         add(Box::new(self.coalesced.clone()))?;
         add(Box::new(self.queue.clone()))?;
         add(Box::new(self.dropped.clone()))?;
+        add(Box::new(self.quarantined.clone()))?;
+        add(Box::new(self.distrusted.clone()))?;
+        add(Box::new(self.mode.clone()))?;
         add(Box::new(self.passes.clone()))?;
         add(Box::new(self.pass_seconds.clone()))?;
         add(Box::new(self.leader.clone()))?;
@@ -134,6 +152,12 @@ impl Metrics {
         Ok(())
     }
 
+    /// Shows the mode.
+    pub fn mode(&self, mode: Mode) {
+        let index = Mode::ALL.iter().position(|known| *known == mode).unwrap_or(0);
+        self.mode.set(i64::try_from(index).unwrap_or(0));
+    }
+
     /// Counts an error.
     pub fn error(&self, category: Category) {
         self.errors.with_label_values(&[category.as_str()]).inc();
@@ -143,8 +167,8 @@ impl Metrics {
     pub fn offer(&self, offer: Offer) {
         match offer {
             Offer::Merged => self.coalesced.inc(),
-            Offer::Dropped => self.dropped.inc(),
-            Offer::Queued | Offer::Settled => {}
+            Offer::Refused => self.dropped.inc(),
+            Offer::Queued | Offer::Settled | Offer::Quarantined => {}
         }
     }
 

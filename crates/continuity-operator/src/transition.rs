@@ -4,7 +4,7 @@
 //! replica whose write made it visible.
 
 use continuity_api::set::{HintStatus, IsolatedBackend};
-use continuity_api::{ContinuityPolicyStatus, EquivalenceSetStatus, conditions, events};
+use continuity_api::{ContinuityPolicyStatus, EquivalenceSetStatus, conditions, events, reasons};
 use kube::runtime::events::EventType;
 
 /// Backends named one by one in one write; more are summed up, so that a failing zone gives one event and not fifty.
@@ -193,6 +193,16 @@ pub fn of_policy(before: &ContinuityPolicyStatus, after: &ContinuityPolicyStatus
             Notice::warning(events::POLICY_REFUSED, &accepted.reason, accepted.message)
         });
     }
+    let staged = changed(conditions::PROGRAMMED).and_then(|programmed| {
+        let message = programmed.message.clone();
+        let generation = programmed.observed_generation.unwrap_or_default().to_string();
+        match programmed.reason.as_str() {
+            reasons::ROLLING_OUT => Some(Notice::normal(events::ROLLOUT_STARTED, &generation, message)),
+            reasons::ROLLOUT_HALTED => Some(Notice::warning(events::ROLLOUT_HALTED, &generation, message)),
+            _ => None,
+        }
+    });
+    notices.extend(staged);
     if let Some(programmed) =
         changed(conditions::PROGRAMMED).filter(|condition| condition.status == conditions::TRUE)
     {

@@ -8,6 +8,7 @@ mod node;
 mod service;
 mod slice;
 mod table;
+mod weigh;
 
 pub use node::{NodeFacts, STALE_AFTER};
 pub use service::{PortFacts, Reachability, ServiceFacts};
@@ -15,6 +16,7 @@ pub use slice::{BackendFacts, EndpointFacts, SliceFacts};
 pub use table::Table;
 
 use crate::moment::Moment;
+use crate::trust::{self, Ledger};
 use continuity_api::node::SetReport;
 use continuity_api::{ContinuityNode, ContinuityPolicy, EquivalencePlan, EquivalenceSet};
 use k8s_openapi::api::core::v1::Service;
@@ -24,6 +26,7 @@ use kube::runtime::watcher::Event;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Marks beyond which everything is looked at: a pass over 5,000 Services costs less than keeping more marks apart.
 const MARKS_MAX: usize = 4_096;
@@ -124,8 +127,14 @@ pub struct World {
     pub nodes: Table<String, NodeFacts>,
     /// Reports by set and node.
     pub reports: BTreeMap<Key, BTreeMap<String, SetReport>>,
+    /// How far each node is believed.
+    pub trust: Ledger,
     /// Sets that each node reports.
     carried: BTreeMap<String, BTreeSet<Key>>,
+    /// Digest of each plan, and since when it has been this.
+    asked: BTreeMap<Key, (String, Duration)>,
+    /// Nodes that went into quarantine or left it since the last look.
+    doubts: Vec<(String, trust::Change)>,
     marks: Marks,
 }
 
@@ -137,7 +146,7 @@ impl World {
             Change::Slice(event) => self.absorb_slice(event),
             Change::Policy(event) => self.absorb_policy(event),
             Change::Set(event) => self.absorb_set(event),
-            Change::Plan(event) => self.absorb_plan(event),
+            Change::Plan(event) => self.absorb_plan(event, now),
             Change::Node(event) => self.absorb_node(event, now),
         }
         self.marks.bound();
@@ -241,7 +250,7 @@ impl World {
         self.nodes.iter().filter(move |(_, node)| node.fresh(now))
     }
 
-    /// Fresh reports of a set, by node.
+    /// Fresh reports of a set from nodes that are believed, by node.
     pub fn fresh_reports<'a>(
         &'a self,
         set: &Key,
@@ -254,7 +263,7 @@ impl World {
             .filter_map(move |(node, report)| {
                 self.nodes
                     .get(node)
-                    .is_some_and(|facts| facts.fresh(now))
+                    .is_some_and(|facts| facts.fresh(now) && self.trust.trusts(node))
                     .then_some((node.as_str(), report))
             })
     }
@@ -328,7 +337,8 @@ impl World {
         self.marks.everything |= gone;
     }
 
-    fn absorb_plan(&mut self, event: Event<EquivalencePlan>) {
+    fn absorb_plan(&mut self, event: Event<EquivalencePlan>, now: Moment) {
+        self.note_asked(&event, now);
         if let Event::Apply(plan) | Event::Delete(plan) | Event::InitApply(plan) = &event {
             let namespace = plan.namespace().unwrap_or_default();
             self.marks.policies.insert(Key {
@@ -366,6 +376,7 @@ impl World {
         );
         for name in changed {
             self.replace_reports(&name, incoming.remove(&name).unwrap_or_default());
+            self.weigh(&name, now);
         }
     }
 

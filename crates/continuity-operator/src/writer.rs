@@ -13,7 +13,7 @@ use continuity_api::{
     API_VERSION, ContinuityPolicy, ContinuityPolicyStatus, EquivalencePlan, EquivalencePlanSpec,
     EquivalenceSet, EquivalenceSetSpec, EquivalenceSetStatus, OPERATOR_MANAGER, labels,
 };
-use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::runtime::events::{Event, Recorder};
 use kube::runtime::watcher;
 use kube::{Client, Resource};
@@ -53,6 +53,19 @@ impl Writer {
             self.tell(intent, change).await;
         }
         Ok(change)
+    }
+
+    /// Asks the API server for next to nothing, to learn how it is.
+    ///
+    /// # Errors
+    /// If it refuses or is slow.
+    pub async fn probe(&self) -> Result<(), Error> {
+        let api: Api<EquivalencePlan> = Api::all(self.client.clone());
+        let least = ListParams::default().limit(1);
+        tokio::time::timeout(DEADLINE, api.list_metadata(&least))
+            .await
+            .map_err(|_| Error::Slow(DEADLINE.as_secs()))??;
+        Ok(())
     }
 
     async fn send(&self, intent: &Intent, claim: &Claim) -> Result<Option<Change>, Error> {

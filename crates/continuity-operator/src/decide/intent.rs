@@ -1,6 +1,7 @@
 //! One object, one aspect of it, and what should be written there.
 
 use crate::plan::Bound;
+use crate::scheduler::Domain;
 use crate::transition::Notice;
 use crate::world::{Key, ServiceFacts, World};
 use continuity_api::{
@@ -8,10 +9,12 @@ use continuity_api::{
     labels,
 };
 use kube::api::ObjectMeta;
+use serde::Serialize;
 use std::sync::Arc;
 
 /// What of an object is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Aspect {
     /// An EquivalenceSet itself.
     Set,
@@ -94,6 +97,26 @@ pub enum Write {
     },
 }
 
+impl Write {
+    /// The content as text, to tell two writes apart by a hash.
+    #[must_use]
+    pub fn content(&self) -> String {
+        // What does not serialise fails at the writer, and must not look like another write here.
+        match self {
+            Self::Nothing => String::new(),
+            Self::Set { spec, service_uid } => text(&(spec, service_uid)),
+            Self::SetStatus(status) => text(status),
+            Self::Plan { spec, service_uid } => text(&(spec, service_uid)),
+            Self::PolicyStatus(status) => text(status),
+            Self::Delete { uid, version } => text(&("delete", uid, version)),
+        }
+    }
+}
+
+fn text<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 /// One slot and what belongs there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Intent {
@@ -105,6 +128,12 @@ pub struct Intent {
     pub urgency: Urgency,
     /// What is told once it is written.
     pub notices: Vec<Notice>,
+    /// Version of the object that was decided on; none where there is no object yet.
+    pub observed: Option<String>,
+    /// What it costs, in units of the scheduler's budget.
+    pub cost: u32,
+    /// Zone that this step of a roll-out widens to, if it is one.
+    pub zone: Option<String>,
 }
 
 impl Intent {
@@ -116,6 +145,33 @@ impl Intent {
             write: Write::Nothing,
             urgency: Urgency::Figure,
             notices: Vec::new(),
+            observed: None,
+            cost: 1,
+            zone: None,
+        }
+    }
+
+    /// Place in the order of work, 0 (first) to 10 (last). What nodes steer by goes before what people read, and a
+    /// transition before a figure.
+    #[must_use]
+    pub const fn priority(&self) -> u8 {
+        match (self.slot.aspect, self.urgency) {
+            (Aspect::Plan, Urgency::Transition) => 1,
+            (Aspect::Set, _) => 2,
+            (Aspect::SetStatus, Urgency::Transition) => 3,
+            (Aspect::PolicyStatus, Urgency::Transition) => 4,
+            (Aspect::Plan, Urgency::Figure) => 6,
+            (Aspect::SetStatus, Urgency::Figure) => 7,
+            (Aspect::PolicyStatus, Urgency::Figure) => 8,
+        }
+    }
+
+    /// What it fails together with.
+    #[must_use]
+    pub fn domain(&self) -> Domain {
+        match &self.zone {
+            Some(zone) => Domain::Zone(zone.clone()),
+            None => Domain::Kind(self.slot.aspect),
         }
     }
 
@@ -130,6 +186,9 @@ impl Intent {
             },
             urgency: Urgency::Transition,
             notices: Vec::new(),
+            observed: metadata.resource_version.clone(),
+            cost: 1,
+            zone: None,
         }
     }
 }
@@ -154,6 +213,7 @@ pub(super) fn set(world: &World, bound: &Bound, service: &ServiceFacts) -> Inten
             service_uid: service.uid.clone(),
         },
         urgency: Urgency::Transition,
+        observed: stored.and_then(|stored| stored.metadata.resource_version.clone()),
         ..Intent::nothing(slot)
     }
 }

@@ -4,11 +4,13 @@ use crate::decide::{self, Intent, Memory};
 use crate::error::{Category, Error};
 use crate::external::Hints;
 use crate::lease::Claim;
+use crate::mode::{Machine, Mode};
 use crate::moment::Moment;
-use crate::queue::Queue;
+use crate::scheduler::{Scheduler, Snapshot};
 use crate::serve::Health;
 use crate::telemetry::Metrics;
 use crate::timeline;
+use crate::trust;
 use crate::world::{Change, World};
 use crate::writer::Writer;
 use k8s_openapi::jiff::Timestamp;
@@ -24,8 +26,6 @@ const PASS_SPACING: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Longest sleep, so that health means something.
 const TURN_EVERY: Duration = Duration::from_secs(1);
-/// Writes on their way at once. At 10 ms each they make 800 a second, four times what 10,000 nodes in a storm ask for.
-const FLIGHTS_MAX: usize = 8;
 /// Changes taken in one turn, so that writes and probes get theirs during a long list.
 const BATCH: usize = 512;
 
@@ -36,10 +36,16 @@ pub(super) struct Wiring {
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: Arc<Health>,
     pub(super) hints: Arc<Hints>,
+    /// What `/debug/scheduler` shows, renewed once a second.
+    pub(super) board: watch::Sender<Option<Arc<Snapshot>>>,
     pub(super) timelines: timeline::Keeper,
 }
 
-type Landing = (Intent, Result<Option<Change>, Error>);
+/// What comes back from the API server.
+enum Landing {
+    Write(Box<(Intent, Result<Option<Change>, Error>)>, Duration),
+    Probe(Result<(), Error>, Duration),
+}
 
 /// The main loop.
 pub(super) struct Pilot {
@@ -48,7 +54,8 @@ pub(super) struct Pilot {
     incoming: mpsc::Receiver<Change>,
     world: World,
     memory: Memory,
-    queue: Queue,
+    scheduler: Scheduler,
+    mode: Machine,
     flights: JoinSet<Landing>,
     epoch: Option<i64>,
     started: Instant,
@@ -56,6 +63,8 @@ pub(super) struct Pilot {
     looked: Duration,
     /// When the highest epoch was last looked up.
     surveyed: Option<Duration>,
+    /// When people were last shown the scheduler.
+    shown: Option<Duration>,
 }
 
 impl Pilot {
@@ -66,13 +75,15 @@ impl Pilot {
             incoming,
             world: World::default(),
             memory: Memory::default(),
-            queue: Queue::default(),
+            scheduler: Scheduler::default(),
+            mode: Machine::default(),
             flights: JoinSet::new(),
             epoch: None,
             started: Instant::now(),
             passed: Duration::ZERO,
             looked: Duration::ZERO,
             surveyed: None,
+            shown: None,
         }
     }
 
@@ -100,7 +111,8 @@ impl Pilot {
     /// Lets what waits be written, for `patience` at most, and decides nothing more.
     pub(super) async fn drain(&mut self, patience: Duration) {
         let end = Instant::now() + patience;
-        while !self.queue.is_idle() && Instant::now() < end && self.claim().is_some() {
+        self.mode.drain(self.started.elapsed());
+        while !self.scheduler.is_idle() && Instant::now() < end && self.claim().is_some() {
             self.launch();
             let pause = Duration::from_millis(50);
             if let Ok(Some(Ok(landing))) = tokio::time::timeout(pause, self.flights.join_next()).await {
@@ -109,7 +121,7 @@ impl Pilot {
                 tokio::time::sleep(pause).await;
             }
         }
-        let left = self.queue.len();
+        let left = self.scheduler.len();
         if left > 0 {
             tracing::warn!(left, "writes are left; the next leader decides them anew");
         }
@@ -120,9 +132,10 @@ impl Pilot {
         self.lead();
         if now.mono.saturating_sub(self.looked) >= LOOK_EVERY {
             self.looked = now.mono;
+            self.world.review(now);
             self.world.mark_everything();
             self.memory.retain(&self.world);
-            self.queue.sweep(now.mono);
+            self.scheduler.sweep(now.mono);
             self.publish();
         }
         if self.world.synced() && self.world.marked() && now.mono.saturating_sub(self.passed) >= PASS_SPACING
@@ -130,11 +143,11 @@ impl Pilot {
             self.pass(now);
             self.passed = self.now().mono;
         }
+        self.doubt();
+        let changed = self.mode.pass(now.mono);
+        self.turned(changed);
         self.launch();
-        self.wiring
-            .metrics
-            .queue
-            .set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
+        self.show(now.mono);
         self.wiring.health.beat(self.world.synced());
     }
 
@@ -153,7 +166,7 @@ impl Pilot {
             return;
         }
         self.epoch = epoch;
-        self.queue.clear();
+        self.scheduler.clear();
         self.memory = Memory::default();
         self.world.mark_everything();
         self.wiring.metrics.leader.set(i64::from(epoch.is_some()));
@@ -171,18 +184,18 @@ impl Pilot {
         let Self {
             world,
             memory,
-            queue,
+            scheduler,
             wiring,
             ..
         } = self;
         for key in &marks.services {
             for intent in decide::service(world, key, memory, now) {
-                wiring.metrics.offer(queue.offer(intent, now.mono));
+                wiring.metrics.offer(scheduler.offer(intent, now.mono));
             }
         }
         for key in &marks.policies {
             if let Some(intent) = decide::policy(world, key, now) {
-                wiring.metrics.offer(queue.offer(intent, now.mono));
+                wiring.metrics.offer(scheduler.offer(intent, now.mono));
             }
         }
         wiring.metrics.passes.inc();
@@ -197,19 +210,93 @@ impl Pilot {
 
     fn launch(&mut self) {
         let Some(claim) = self.claim() else { return };
-        while self.flights.len() < FLIGHTS_MAX {
-            let Some(intent) = self.queue.take(self.started.elapsed()) else {
-                return;
+        loop {
+            let now = self.started.elapsed();
+            let Some(intent) = self.scheduler.take(self.mode.gate(now), now) else {
+                break;
             };
+            self.mode.sent(now);
             let writer = self.writer.clone();
             self.flights.spawn(async move {
+                let sent = Instant::now();
                 let outcome = writer.write(&intent, &claim).await;
-                (intent, outcome)
+                Landing::Write(Box::new((intent, outcome)), sent.elapsed())
+            });
+        }
+        let now = self.started.elapsed();
+        if self.flights.is_empty() && self.mode.wants_probe(now) {
+            self.mode.sent(now);
+            let writer = self.writer.clone();
+            self.flights.spawn(async move {
+                let sent = Instant::now();
+                let outcome = writer.probe().await;
+                Landing::Probe(outcome, sent.elapsed())
             });
         }
     }
 
-    fn land(&mut self, (intent, outcome): Landing) {
+    /// Says whose reports stop counting, and whose count again.
+    fn doubt(&mut self) {
+        for (node, change) in self.world.take_doubts() {
+            match change {
+                trust::Change::Quarantined => {
+                    tracing::warn!(
+                        node,
+                        "its reports stop counting: they do not fit what others see, or it ignores plans"
+                    );
+                }
+                trust::Change::Released => tracing::info!(node, "its reports count again"),
+            }
+        }
+        let distrusted = self.world.trust.quarantined().count();
+        self.wiring
+            .metrics
+            .distrusted
+            .set(i64::try_from(distrusted).unwrap_or(i64::MAX));
+    }
+
+    /// Says a new mode, and lets what waited for the API server go once it answers again.
+    fn turned(&mut self, changed: Option<Mode>) {
+        let Some(mode) = changed else { return };
+        let waiting = self.scheduler.len();
+        match mode {
+            Mode::Normal => tracing::info!(mode = mode.as_str(), waiting, "the API server is well"),
+            _ => tracing::warn!(mode = mode.as_str(), waiting, "the API server is in trouble"),
+        }
+        if mode == Mode::Degraded {
+            self.scheduler.relieve(self.started.elapsed());
+        }
+        self.wiring.metrics.mode(mode);
+    }
+
+    /// Renews what people look at, once a second.
+    fn show(&mut self, now: Duration) {
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        self.wiring.metrics.queue.set(count(self.scheduler.len()));
+        if self.shown.is_some_and(|at| now.saturating_sub(at) < TURN_EVERY) {
+            return;
+        }
+        self.shown = Some(now);
+        let snapshot = self.scheduler.snapshot(self.mode.mode(), now);
+        self.wiring.metrics.quarantined.set(count(snapshot.quarantined));
+        self.wiring.board.send_replace(Some(Arc::new(snapshot)));
+    }
+
+    fn land(&mut self, landing: Landing) {
+        let now = self.now().mono;
+        let (outcome, took) = match &landing {
+            Landing::Write(landed, took) => (landed.1.as_ref().map(|_| ()), *took),
+            Landing::Probe(outcome, took) => (outcome.as_ref().copied(), *took),
+        };
+        let changed = self.mode.hear(outcome.map_err(Error::category), took, now);
+        if let Landing::Write(landed, _) = landing {
+            let (intent, outcome) = *landed;
+            self.written(intent, outcome);
+        }
+        self.turned(changed);
+    }
+
+    fn written(&mut self, intent: Intent, outcome: Result<Option<Change>, Error>) {
         let now = self.now();
         let aspect = intent.slot.aspect.as_str();
         let result = match outcome {
@@ -242,7 +329,7 @@ impl Pilot {
                 Err(category)
             }
         };
-        self.queue.finish(intent, result, now.mono);
+        self.scheduler.finish(intent, result, now.mono);
     }
 
     fn take_in(&mut self, first: Change) {
@@ -268,11 +355,14 @@ impl Pilot {
     fn wake(&self) -> Duration {
         let now = self.started.elapsed();
         let pass = self.world.marked().then(|| self.passed + PASS_SPACING);
+        let leads = self.epoch.is_some();
         let write = self
-            .queue
-            .next_due()
-            .filter(|_| self.flights.len() < FLIGHTS_MAX && self.epoch.is_some());
-        let next = [pass, write]
+            .scheduler
+            .next_due(self.mode.gate(now), now)
+            .filter(|_| leads);
+        // While something is on its way, its landing decides.
+        let probe = self.mode.next_due().filter(|_| leads && self.flights.is_empty());
+        let next = [pass, write, probe]
             .into_iter()
             .flatten()
             .min()

@@ -22,9 +22,6 @@ pub fn not_yet_enforced(spec: &ContinuityPolicySpec) -> Vec<String> {
             "spec.revisions.splitByPodTemplateHash",
             spec.revisions.split_by_pod_template_hash,
         ),
-        // A changed policy reaches every node at once; zero canaries asks for just that.
-        ("spec.rollout.canaryNodes", spec.rollout.canary_nodes != 0),
-        ("spec.rollout.paused", spec.rollout.paused),
     ];
     asked
         .into_iter()

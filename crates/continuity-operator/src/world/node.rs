@@ -24,6 +24,14 @@ pub struct NodeFacts {
     pub sequence: i64,
     /// Digest of the reported sets, so that any change of theirs is a change of the node.
     pub reports: u64,
+    /// Failure domain; empty where the node names none.
+    pub zone: String,
+    /// When its agent started, by the node's own clock: only told apart, never compared with ours.
+    pub started: Option<i64>,
+    /// How often we saw its agent start anew.
+    pub restarts: u32,
+    /// Whether the last report said something new without counting up, as one does that is played back.
+    pub replayed: bool,
     /// When we saw the report change last.
     pub seen: Duration,
 }
@@ -47,8 +55,23 @@ impl NodeFacts {
             truncated: status.is_some_and(|status| status.truncated),
             sequence: status.map(|status| status.sequence).unwrap_or_default(),
             reports: digest(sets),
+            zone: status.map(|status| status.zone.clone()).unwrap_or_default(),
+            started: status
+                .and_then(|status| status.started.as_ref())
+                .map(|time| time.0.as_millisecond()),
+            restarts: 0,
+            replayed: false,
             seen: before.map(|before| before.seen).unwrap_or(now.mono),
         };
+        if let Some(before) = before {
+            let anew = before.started.is_some() && before.started != facts.started;
+            let counts_anew = facts.sequence < before.sequence;
+            facts.restarts = before.restarts + u32::from(anew || counts_anew);
+            let same_agent = before.started.is_some() && before.started == facts.started;
+            let repeats = facts.sequence <= before.sequence && before.sequence > 0;
+            let changed = facts.reports != before.reports;
+            facts.replayed = same_agent && repeats && (changed || before.replayed);
+        }
         if before != Some(&facts) {
             facts.seen = now.mono;
         }

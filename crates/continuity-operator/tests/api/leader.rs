@@ -1,7 +1,8 @@
 //! Leadership: replaced within 15 s, and fenced.
 
 use crate::plane::{Plane, eventually};
-use crate::watching::{CHECKOUT, plan, plans, policies};
+use crate::watching::{CHECKOUT, name, plan, plans, policies, report, sets, tell};
+use continuity_testkit::{Fault, Rule};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
@@ -116,4 +117,64 @@ async fn a_leader_that_is_told_to_stop_gives_the_lease_back_and_the_epoch_surviv
     leader_is(&plane, "operator-b").await;
     set_mode(&plane, "Observe").await;
     assert!(plan_has(&plane, "Observe").await > before);
+}
+
+#[tokio::test]
+#[ignore = "needs the kubernetes binary of e2e/cluster (CONTINUITY_KUBERNETES)"]
+async fn a_deposed_leader_s_late_writes_are_refused_by_the_api_server() {
+    let plane = Plane::start("deposed").await;
+    let proxy = plane.proxy().await;
+    let (first, _) = plane.operator_behind(&proxy, "operator-a", &[]);
+    leader_is(&plane, "operator-a").await;
+    let _second = plane.operator("operator-b", &[]);
+    plane.apply(CHECKOUT).await;
+    let before = plan_has(&plane, "Enforce").await;
+
+    // Its next writes leave it and stay under way while it is stopped and another leads.
+    proxy.set(vec![Rule {
+        path: "continuity.nity.io".into(),
+        ..Rule::writes(Fault::Hold)
+    }]);
+    set_mode(&plane, "Observe").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    first.signal("STOP");
+    assert!(leader_is(&plane, "operator-b").await < Duration::from_secs(15));
+    let after = plan_has(&plane, "Observe").await;
+    assert!(after > before);
+    let status = async || {
+        let set = sets(&plane).get_opt(&name()).await.ok()??;
+        (set.status?.writer_epoch? == after).then_some(())
+    };
+    // A set's status is written by the new leader once a node reports.
+    tell(
+        &plane,
+        "node-1",
+        1,
+        vec![report("x", continuity_api::node::Regime::Crisis)],
+    )
+    .await;
+    eventually("the new leader's status", Duration::from_secs(20), status).await;
+
+    proxy.release();
+    let look = async || {
+        let refused = proxy.exchanges().into_iter().filter(|exchange| exchange.genuine);
+        let late: Vec<_> = refused
+            .filter(|exchange| exchange.refusal.contains("the writer is no longer the leader"))
+            .collect();
+        (!late.is_empty()).then_some(late)
+    };
+    let (late, _) = eventually("a late write is refused", Duration::from_secs(10), look).await;
+    assert!(late.iter().all(|exchange| exchange.status == 422), "{late:?}");
+    assert!(
+        late.iter()
+            .any(|exchange| exchange.path.contains("/equivalenceplans/")),
+        "{late:?}"
+    );
+    first.signal("CONT");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(
+        plan(&plane).await.spec.writer_epoch,
+        after,
+        "the present leader's plan stands"
+    );
 }

@@ -13,6 +13,7 @@
 )]
 
 mod drift;
+mod distress;
 mod external;
 mod identity;
 mod leader;
@@ -20,5 +21,6 @@ mod outage;
 mod plane;
 mod policy;
 mod report;
+mod rollout;
 mod timeline;
 mod watching;

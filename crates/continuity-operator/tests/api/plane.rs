@@ -1,5 +1,6 @@
 //! A control plane of one's own: etcd, kube-apiserver, certificates, and operators beside it.
 
+use continuity_testkit::Proxy;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use kube::{Client, ResourceExt};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 
 /// Longest start of the API server on a busy machine.
-const START: Duration = Duration::from_secs(90);
+const START: Duration = Duration::from_secs(240);
 
 /// A process that ends with its handle.
 pub(crate) struct Process(Child);
@@ -125,7 +126,24 @@ impl Plane {
         self.operator_at("kubeconfig", name, more).0
     }
 
-    /// Starts an operator, and gives the address of its metrics.
+    /// A proxy before the API server that fails on demand.
+    pub(crate) async fn proxy(&self) -> Proxy {
+        Proxy::start(self.client.clone()).await.unwrap()
+    }
+
+    /// Starts an operator that reaches the API server through `proxy`; also gives the address of its metrics.
+    pub(crate) fn operator_behind(&self, proxy: &Proxy, name: &str, more: &[&str]) -> (Process, String) {
+        let file = format!("{name}.kubeconfig");
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
+             clusters: [{{name: test, cluster: {{server: \"{}\"}}}}]\nusers: [{{name: test, user: {{}}}}]\n\
+             contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n",
+            proxy.url()
+        );
+        fs::write(self.directory.join(&file), text).unwrap();
+        self.operator_at(&file, name, more)
+    }
+
     pub(crate) fn operator_at(&self, kubeconfig: &str, name: &str, more: &[&str]) -> (Process, String) {
         let address = format!("127.0.0.1:{}", free_port());
         let mut command = Command::new(env!("CARGO_BIN_EXE_continuity-operator"));

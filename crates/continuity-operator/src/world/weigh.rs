@@ -1,0 +1,120 @@
+//! What the picture says about how far a node is to be believed, gathered for `trust`.
+
+use super::{Key, World};
+use crate::moment::Moment;
+use crate::trust::{self, Claims, Signals};
+use continuity_api::EquivalencePlan;
+use continuity_api::node::SetReport;
+use kube::runtime::watcher::Event;
+use std::time::Duration;
+
+/// Time in which a node confirms a plan: agents apply one in a second and report every 5 s at least while they do.
+const CONFIRM: Duration = Duration::from_secs(60);
+/// Sets of a report that are compared with what others saw; they stand worst first.
+const SETS_MAX: usize = 4;
+/// Reports of a set beyond which they are not compared one by one: 200 reports a second × 2,000 are 400,000 comparisons.
+const REPORTS_MAX: usize = 2_000;
+
+impl World {
+    /// Nodes that went into quarantine or left it since this was asked last.
+    pub fn take_doubts(&mut self) -> Vec<(String, trust::Change)> {
+        std::mem::take(&mut self.doubts)
+    }
+
+    /// Looks again at nodes that are doubted, or that leave plans unconfirmed: neither has to report for that.
+    pub fn review(&mut self, now: Moment) {
+        let Self { trust, nodes, .. } = self;
+        trust.retain(|node| nodes.get(&node.to_owned()).is_some());
+        let doubted = self.trust.quarantined().map(|(node, _)| node.clone());
+        let silent = self
+            .carried
+            .keys()
+            .filter(|node| self.confirms(node, now) == Some(false));
+        let mut due: Vec<String> = doubted.chain(silent.cloned()).collect();
+        due.sort();
+        due.dedup();
+        for node in due {
+            self.weigh(&node, now);
+        }
+    }
+
+    /// Takes what is known of a node now as one report of it.
+    pub(super) fn weigh(&mut self, node: &str, now: Moment) {
+        let Some(facts) = self.nodes.get(&node.to_owned()) else {
+            return;
+        };
+        let part = |good: bool| if good { 1_000 } else { 0 };
+        let observed = if facts.replayed {
+            Some(0)
+        } else {
+            self.observed(node, now)
+        };
+        let signals = Signals {
+            own: facts.ready.map(part),
+            observed,
+            probe: self.confirms(node, now).map(part),
+        };
+        if let Some(change) = self.trust.hear(node, signals, now.mono) {
+            self.doubts.push((node.to_owned(), change));
+            self.marks.everything = true;
+            self.marks.bound();
+        }
+    }
+
+    /// Since when each plan asks for what it asks for.
+    pub(super) fn note_asked(&mut self, event: &Event<EquivalencePlan>, now: Moment) {
+        match event {
+            Event::Apply(plan) | Event::InitApply(plan) => {
+                let (key, digest) = (Key::of(plan), plan.spec.digest.clone());
+                let known = self.asked.get(&key).is_some_and(|(before, _)| *before == digest);
+                if !known {
+                    self.asked.insert(key, (digest, now.mono));
+                }
+            }
+            Event::Delete(plan) => {
+                self.asked.remove(&Key::of(plan));
+            }
+            Event::InitDone => {
+                let plans = &self.plans;
+                self.asked.retain(|key, _| plans.get(key).is_some());
+            }
+            Event::Init => {}
+        }
+    }
+
+    /// How what the node claims fits what the other nodes saw.
+    fn observed(&self, node: &str, now: Moment) -> Option<u32> {
+        let mut sum = Claims::default();
+        for set in self.carried.get(node).into_iter().flatten().take(SETS_MAX) {
+            let Some(all) = self.reports.get(set).filter(|all| all.len() <= REPORTS_MAX) else {
+                continue;
+            };
+            let counts = |name: &&String| {
+                let fresh = self.nodes.get(*name).is_some_and(|facts| facts.fresh(now));
+                fresh && (name.as_str() == node || self.trust.trusts(name))
+            };
+            let reports: Vec<(&str, &SetReport)> = all
+                .iter()
+                .filter(|(name, _)| counts(name))
+                .map(|(name, report)| (name.as_str(), report))
+                .collect();
+            let claims = trust::claims(node, &reports);
+            sum.checked += claims.checked;
+            sum.wrong += claims.wrong;
+        }
+        sum.observed()
+    }
+
+    /// Whether the node has confirmed every plan it was given a minute ago or earlier; none where it was given none.
+    fn confirms(&self, node: &str, now: Moment) -> Option<bool> {
+        let mut asked = self.carried.get(node)?.iter().filter_map(|set| {
+            let (digest, since) = self.asked.get(set)?;
+            let report = self.reports.get(set)?.get(node)?;
+            // A refusal is an answer too.
+            let answered = report.plan_digest == *digest || !report.refusal.is_empty();
+            Some(answered || now.mono.saturating_sub(*since) < CONFIRM)
+        });
+        let first = asked.next()?;
+        Some(first && asked.all(|good| good))
+    }
+}

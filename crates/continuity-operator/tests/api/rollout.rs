@@ -1,0 +1,194 @@
+//! A changed policy against nine nodes in three failure domains, which the test plays: they run what the plan names them.
+
+use crate::plane::{Plane, eventually};
+use crate::watching::{CHECKOUT, name, plan, plans, policies, report};
+use continuity_api::node::{Regime, SetReport};
+use continuity_api::plan::{EquivalencePlanSpec, RolloutPhase};
+use continuity_api::{
+    AGENT_MANAGER, API_VERSION, Condition, ContinuityNode, ContinuityNodeStatus, Time, conditions, reasons,
+};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn zone(index: usize) -> String {
+    format!("zone-{}", index % 3)
+}
+
+fn runs(spec: &EquivalencePlanSpec, index: usize) -> bool {
+    spec.candidate.as_ref().is_some_and(|candidate| {
+        candidate.nodes.contains(&format!("node-{index}")) || candidate.domains.contains(&zone(index))
+    })
+}
+
+/// What the agents of nine nodes do: apply the plan, and report what it does to them.
+struct Agents {
+    task: tokio::task::JoinHandle<()>,
+    harmful: Arc<AtomicBool>,
+    most: Arc<AtomicUsize>,
+}
+
+impl Drop for Agents {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Agents {
+    async fn start(plane: &Plane) -> Self {
+        let (harmful, most) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let nodes: Api<ContinuityNode> = Api::all(plane.client.clone());
+        let parameters = PatchParams::apply(AGENT_MANAGER).force();
+        for index in 0..9 {
+            let name = format!("node-{index}");
+            let object = json!({
+                "apiVersion": API_VERSION, "kind": "ContinuityNode", "metadata": {"name": name}, "spec": {},
+            });
+            nodes
+                .patch(&name, &parameters, &Patch::Apply(&object))
+                .await
+                .unwrap();
+        }
+        let (plans, harm, count) = (plans(plane), Arc::clone(&harmful), Arc::clone(&most));
+        let task = tokio::spawn(async move {
+            let mut sequence = 0;
+            let mut known = None;
+            loop {
+                if let Ok(Some(plan)) = plans.get_opt(&name()).await
+                    && known.as_ref() != Some(&plan.spec)
+                {
+                    sequence += 1;
+                    count.fetch_max(
+                        (0..9).filter(|index| runs(&plan.spec, *index)).count(),
+                        Ordering::Relaxed,
+                    );
+                    for index in 0..9 {
+                        let hurt = harm.load(Ordering::Relaxed) && runs(&plan.spec, index);
+                        tell(&nodes, index, sequence, &plan.spec.digest, hurt).await;
+                    }
+                    known = Some(plan.spec);
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        });
+        Self { task, harmful, most }
+    }
+}
+
+async fn tell(nodes: &Api<ContinuityNode>, index: usize, sequence: i64, digest: &str, hurt: bool) {
+    let ready = Condition {
+        type_: conditions::READY.into(),
+        status: conditions::TRUE.into(),
+        reason: "Attached".into(),
+        message: String::new(),
+        observed_generation: Some(1),
+        last_transition_time: Time(Timestamp::UNIX_EPOCH),
+    };
+    let status = ContinuityNodeStatus {
+        conditions: vec![ready],
+        sequence,
+        zone: zone(index),
+        sets: vec![SetReport {
+            failed_milli_per_second: if hurt { 50_000 } else { 0 },
+            p99_micros: 70_000,
+            ..report(digest, Regime::Laminar)
+        }],
+        ..ContinuityNodeStatus::default()
+    };
+    let name = format!("node-{index}");
+    let body = json!({
+        "apiVersion": API_VERSION, "kind": "ContinuityNode", "metadata": {"name": name},
+        "status": serde_json::to_value(status).unwrap(),
+    });
+    let parameters = PatchParams::apply(AGENT_MANAGER).force();
+    // A test that ends takes the API server along.
+    let _ = nodes.patch_status(&name, &parameters, &Patch::Apply(&body)).await;
+}
+
+async fn change(plane: &Plane, hold: i32) {
+    let patch = json!({"spec": {"isolation": {"holdSeconds": hold}, "rollout": {"soakSeconds": 5}}});
+    policies(plane)
+        .patch("checkout", &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .unwrap();
+}
+
+async fn reached(
+    plane: &Plane,
+    what: &str,
+    wanted: impl Fn(&EquivalencePlanSpec) -> bool,
+) -> EquivalencePlanSpec {
+    let look = async || {
+        let spec = plan(plane).await.spec;
+        wanted(&spec).then_some(spec)
+    };
+    eventually(what, PATIENCE, look).await.0
+}
+
+fn phase(spec: &EquivalencePlanSpec) -> Option<RolloutPhase> {
+    spec.rollout.as_ref().map(|record| record.phase)
+}
+
+async fn programmed(plane: &Plane, reason: &str) -> String {
+    let look = async || {
+        let status = policies(plane).get("checkout").await.ok()?.status?;
+        let mut found = status.conditions.into_iter();
+        let condition = found.find(|condition| condition.type_ == conditions::PROGRAMMED)?;
+        (condition.reason == reason).then_some(condition.message)
+    };
+    eventually(reason, PATIENCE, look).await.0
+}
+
+#[tokio::test]
+#[ignore = "needs the kubernetes binary of e2e/cluster (CONTINUITY_KUBERNETES)"]
+async fn a_bad_change_stops_at_three_canaries_and_a_good_one_reaches_all_also_when_the_leader_dies() {
+    let plane = Plane::start("rollout").await;
+    let mut first = plane.operator("operator-a", &[]);
+    let agents = Agents::start(&plane).await;
+    let only_http = CHECKOUT.replace(
+        "name: checkout}], mode",
+        "name: checkout, sectionName: http}], mode",
+    );
+    plane.apply(&only_http).await;
+    let before = reached(&plane, "the first policy is not staged", |spec| {
+        spec.candidate.is_none()
+    })
+    .await;
+    programmed(&plane, reasons::PROGRAMMED).await;
+
+    agents.harmful.store(true, Ordering::Relaxed);
+    change(&plane, 9).await;
+    let halted = reached(&plane, "the bad change is halted", |spec| {
+        phase(spec) == Some(RolloutPhase::Halted)
+    })
+    .await;
+    assert_eq!(halted.stable, before.stable, "the policy before stays in force");
+    assert_eq!(halted.candidate, None);
+    assert_eq!(agents.most.load(Ordering::Relaxed), 3);
+    let said = programmed(&plane, reasons::ROLLOUT_HALTED).await;
+    assert!(said.contains("500 of 1000 connections fail there"), "{said}");
+
+    agents.harmful.store(false, Ordering::Relaxed);
+    let _second = plane.operator("operator-b", &[]);
+    change(&plane, 7).await;
+    reached(&plane, "the good change is tried", |spec| {
+        phase(spec) == Some(RolloutPhase::Canary)
+    })
+    .await;
+    first.kill();
+    reached(&plane, "its domain follows", |spec| {
+        phase(spec) == Some(RolloutPhase::Domain)
+    })
+    .await;
+    let done = reached(&plane, "all nodes run it", |spec| {
+        spec.stable.isolation.hold_millis == 7_000 && spec.candidate.is_none()
+    })
+    .await;
+    assert_eq!(done.rollout, None);
+    programmed(&plane, reasons::PROGRAMMED).await;
+}
