@@ -10,6 +10,7 @@ use crate::debug;
 use crate::error::Error;
 use crate::external::{self, Hints};
 use crate::lease::Keeper;
+use crate::scheduler::Snapshot;
 use crate::serve::{self, Health};
 use crate::telemetry::Metrics;
 use crate::timeline;
@@ -61,10 +62,17 @@ pub async fn run(args: Args) -> Result<(), Error> {
         tokio::spawn(server.run(stopped.clone()));
     }
 
+    let (board, shown) = signalling::channel(None::<Arc<Snapshot>>);
     if let Some(address) = args.debug_listen {
-        let shown = Arc::clone(&hints);
-        let page: debug::Page = Arc::new(move || Some(shown.shown()));
-        let pages = debug::Pages::from([("hints", page)]);
+        let scheduler: debug::Page = Arc::new(move || {
+            shown
+                .borrow()
+                .as_ref()
+                .and_then(|one| serde_json::to_value(&**one).ok())
+        });
+        let published = Arc::clone(&hints);
+        let hints: debug::Page = Arc::new(move || Some(published.shown()));
+        let pages = debug::Pages::from([("hints", hints), ("scheduler", scheduler)]);
         tokio::spawn(debugging(address, client.clone(), pages, stopped.clone()));
     }
     let reporter = Reporter {
@@ -73,8 +81,6 @@ pub async fn run(args: Args) -> Result<(), Error> {
     };
     let timelines = timeline::Keeper::start(client.clone(), claimed.clone(), Arc::clone(&metrics));
     let writer = Writer::new(client.clone(), Recorder::new(client, reporter));
-    // Read by whoever serves /debug.
-    let (board, _shown) = signalling::channel(None);
     let wiring = Wiring {
         board,
         claimed,

@@ -12,8 +12,8 @@
     reason = "a test that can not go on says so by a panic"
 )]
 
-mod drift;
 mod distress;
+mod drift;
 mod external;
 mod identity;
 mod leader;
