@@ -183,9 +183,11 @@ impl Desk {
             Ok(mark) => {
                 waiting.snapshots.drain(..taken.min(waiting.snapshots.len()));
                 waiting.due = Some(Instant::now() + SPACING);
-                if self.marks.len() < SETS_MAX {
-                    self.marks.insert(key.clone(), mark);
+                // Marks of sets that went are not told from the others; without any, a set costs one read again.
+                if self.marks.len() >= SETS_MAX {
+                    self.marks.clear();
                 }
+                self.marks.insert(key.clone(), mark);
             }
             // The set is gone, and its timeline with it.
             Err(_) if category == Some(Category::Gone) => waiting.snapshots.clear(),
