@@ -9,6 +9,7 @@
 )]
 
 mod agree;
+mod bytes;
 mod contract;
 mod failsafe;
 mod ground;
@@ -16,6 +17,7 @@ mod life;
 mod measure;
 mod privilege;
 mod refuse;
+mod scene;
 mod server;
 mod steer;
 mod torn;

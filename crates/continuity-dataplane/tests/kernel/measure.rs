@@ -6,29 +6,27 @@ use std::{
     time::Duration,
 };
 
-use continuity_dataplane::{AgeReader, Dataplane as _, Desired, Mode, wire::Scale};
+use continuity_dataplane::{AgeReader, Dataplane as _, Mode, wire::Scale};
 
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::{
-    ground::{Ground, VIP4, VIP6, connect, counters, eventually, id, listen, serve, set, vip},
+    ground::{VIP4, VIP6, connect, counters, eventually, id, listen, serve, set, vip},
+    scene::{NAME, Scene},
     server::{Manner, Server, ask},
 };
 
-const NAME: &str = "measure";
-
 #[test]
 fn every_refused_connect_is_counted_exactly_and_none_is_left_in_flight() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
+    let mut scene = Scene::new();
     let closed: SocketAddr = "127.0.1.9:1".parse().unwrap();
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[closed])]);
+    scene.serve(closed);
     const CONNECTS: u64 = 500;
     for _ in 0..CONNECTS {
         let error = connect(vip(80)).expect_err("nobody listens");
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
     }
-    let seen = counters(&mut plane, &id(NAME), closed);
+    let seen = scene.seen(closed);
     assert_eq!((seen.client.attempts, seen.client.refused), (CONNECTS, CONNECTS));
     assert_eq!((seen.client.established, seen.client.in_flight()), (0, 0));
     assert_eq!(seen.client.waiting.iter().sum::<i32>(), 0);
@@ -38,21 +36,16 @@ fn every_refused_connect_is_counted_exactly_and_none_is_left_in_flight() {
 
 #[test]
 fn turnaround_is_measured_on_the_clients_and_on_the_backends_side() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
+    let mut scene = Scene::new();
     let server = Server::start(1, Manner::Answer(Duration::from_millis(20)));
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
+    scene.serve(server.address);
     let mut client = connect(vip(80)).expect("connect");
     const REQUESTS: u64 = 10;
     for _ in 0..REQUESTS {
         ask(&mut client).expect("an answer");
     }
     drop(client);
-    eventually("both sides are closed", || {
-        let seen = counters(&mut plane, &id(NAME), server.address);
-        seen.client.open() == 0 && seen.server.unwrap().open() == 0
-    });
-    let seen = counters(&mut plane, &id(NAME), server.address);
+    let seen = scene.closed(server.address);
     for (side, traffic) in [("client", seen.client), ("server", seen.server.unwrap())] {
         assert_eq!(traffic.answered, REQUESTS, "{side}");
         let mean = traffic.turnaround_micros / REQUESTS;
@@ -79,17 +72,16 @@ fn turnaround_is_measured_on_the_clients_and_on_the_backends_side() {
 
 #[test]
 fn a_backend_that_resets_or_closes_before_it_answers_is_told_from_one_that_answers() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
+    let mut scene = Scene::new();
     let servers = [Server::start(1, Manner::Reset), Server::start(2, Manner::Close)];
     for (name, server) in ["reset", "close"].iter().zip(&servers) {
-        serve_one(&mut plane, name, server.address);
+        scene.serve(server.address);
         const CONNECTS: u64 = 100;
         for _ in 0..CONNECTS {
             let mut client = connect(vip(80)).expect("connect");
             ask(&mut client).expect_err("no answer");
         }
-        let seen = counters(&mut plane, &id(name), server.address);
+        let seen = scene.seen(server.address);
         assert_eq!(
             (seen.client.attempts, seen.client.established),
             (CONNECTS, CONNECTS),
@@ -111,27 +103,26 @@ fn a_backend_that_resets_or_closes_before_it_answers_is_told_from_one_that_answe
 
 #[test]
 fn a_backend_that_hangs_is_visible_while_it_hangs_and_abandoned_when_the_client_leaves() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
+    let mut scene = Scene::new();
     let server = Server::start(1, Manner::Hang);
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
+    scene.serve(server.address);
     let mut clients: Vec<TcpStream> = (0..5).map(|_| connect(vip(80)).expect("connect")).collect();
     for client in &mut clients {
         client.write_all(b"ping").unwrap();
     }
     let mut ages = AgeReader::default();
     std::thread::sleep(Duration::from_millis(500));
-    let seen = counters(&mut plane, &id(NAME), server.address);
+    let seen = scene.seen(server.address);
     assert_eq!((seen.client.in_flight(), seen.record.infl), (5, 5));
     assert_eq!(seen.server.unwrap().in_flight(), 5);
-    let by_age = ages.read(&seen.client, plane.now()).by_age;
+    let by_age = ages.read(&seen.client, scene.plane.now()).by_age;
     // 500 ms is 7.45 spans.
     assert_eq!(by_age[6..=9].iter().sum::<u32>(), 5, "{by_age:?}");
     drop(clients);
     eventually("nothing waits", || {
-        counters(&mut plane, &id(NAME), server.address).client.in_flight() == 0
+        scene.seen(server.address).client.in_flight() == 0
     });
-    let seen = counters(&mut plane, &id(NAME), server.address);
+    let seen = scene.seen(server.address);
     assert_eq!(
         (
             seen.client.abandoned,
@@ -143,26 +134,21 @@ fn a_backend_that_hangs_is_visible_while_it_hangs_and_abandoned_when_the_client_
     assert_eq!(seen.record.infl, 0);
     server.let_go();
     eventually("the backend's side knows", || {
-        counters(&mut plane, &id(NAME), server.address)
-            .server
-            .unwrap()
-            .abandoned
-            == 5
+        scene.seen(server.address).server.unwrap().abandoned == 5
     });
 }
 
 #[test]
 fn a_client_that_gives_up_the_handshake_is_not_a_backend_that_refused() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
+    let mut scene = Scene::new();
     // Routed into the void: the SYN gets no answer.
     let nowhere: SocketAddr = "203.0.113.7:80".parse().unwrap();
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[nowhere])]);
+    scene.serve(nowhere);
     for _ in 0..3 {
         let error = connect(vip(80)).expect_err("no answer");
         assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
     }
-    let seen = counters(&mut plane, &id(NAME), nowhere).client;
+    let seen = scene.seen(nowhere).client;
     assert_eq!((seen.attempts, seen.abandoned), (3, 3));
     assert_eq!(
         (seen.refused, seen.timed_out, seen.unreachable, seen.in_flight()),
@@ -172,15 +158,14 @@ fn a_client_that_gives_up_the_handshake_is_not_a_backend_that_refused() {
 
 #[test]
 fn a_handshake_that_the_kernel_gives_up_is_timed_out() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
+    let mut scene = Scene::new();
     let nowhere: SocketAddr = "203.0.113.7:80".parse().unwrap();
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[nowhere])]);
+    scene.serve(nowhere);
     // One SYN and one retransmission, a second apart, then ETIMEDOUT.
     std::fs::write("/proc/sys/net/ipv4/tcp_syn_retries", "1").expect("set the retries of this namespace");
     let error = TcpStream::connect(vip(80)).expect_err("no answer");
     assert_eq!(error.raw_os_error(), Some(nix::libc::ETIMEDOUT));
-    let seen = counters(&mut plane, &id(NAME), nowhere).client;
+    let seen = scene.seen(nowhere).client;
     assert_eq!(
         (seen.attempts, seen.timed_out, seen.abandoned, seen.in_flight()),
         (1, 1, 0, 0)
@@ -189,61 +174,46 @@ fn a_handshake_that_the_kernel_gives_up_is_timed_out() {
 
 #[test]
 fn a_half_closed_client_still_waits_for_its_answer() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
+    let mut scene = Scene::new();
     let server = Server::start(1, Manner::Answer(Duration::from_millis(50)));
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
+    scene.serve(server.address);
     let mut client = connect(vip(80)).expect("connect");
     client.write_all(b"ping").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     client.read_exact(&mut [0; 4]).expect("the answer");
     drop(client);
     eventually("the connection is closed", || {
-        counters(&mut plane, &id(NAME), server.address).client.open() == 0
+        scene.seen(server.address).client.open() == 0
     });
-    let seen = counters(&mut plane, &id(NAME), server.address).client;
+    let seen = scene.seen(server.address).client;
     assert_eq!((seen.answered, seen.abandoned, seen.reset_before_data), (1, 0, 0));
 }
 
 #[test]
 fn observe_leaves_the_connect_alone_and_measures_on_the_backends_side() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
+    let mut scene = Scene::new();
     let server = Server::start(1, Manner::Answer(Duration::from_millis(5)));
     let mut observed = set(NAME, &[server.address], &[server.address]);
     observed.mode = Mode::Observe;
-    serve(&mut plane, vec![observed]);
+    serve(&mut scene.plane, vec![observed]);
     let mut client = connect(server.address).expect("connect");
     ask(&mut client).expect("an answer");
     drop(client);
     eventually("the backend's side is closed", || {
-        counters(&mut plane, &id(NAME), server.address)
-            .server
-            .unwrap()
-            .closed
-            == 1
+        scene.seen(server.address).server.unwrap().closed == 1
     });
-    let seen = counters(&mut plane, &id(NAME), server.address);
+    let seen = scene.seen(server.address);
     assert_eq!(seen.client.attempts, 0);
     let served = seen.server.unwrap();
     assert_eq!((served.established, served.answered), (1, 1));
-    assert_eq!(plane.read(&id(NAME)).unwrap().decisions.passed_observe, 1);
-}
-
-fn serve_one(plane: &mut continuity_dataplane::KernelDataplane, name: &str, address: SocketAddr) {
-    let empty = Desired::default();
-    plane
-        .reconcile(&empty, continuity_dataplane::Completeness::Complete)
-        .unwrap();
-    serve(plane, vec![set(name, &[vip(80)], &[address])]);
+    assert_eq!(scene.plane.read(&id(NAME)).unwrap().decisions.passed_observe, 1);
 }
 
 #[test]
 fn a_request_that_rides_on_the_handshakes_last_segment_is_measured_too() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
+    let mut scene = Scene::new();
     let server = Server::start(1, Manner::Answer(Duration::from_millis(20)));
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
+    scene.serve(server.address);
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     // Delays the bare ACK, so that the first write carries it.
     socket.set_tcp_quickack(false).unwrap();
@@ -251,24 +221,23 @@ fn a_request_that_rides_on_the_handshakes_last_segment_is_measured_too() {
     let mut client = TcpStream::from(socket);
     ask(&mut client).expect("an answer");
     ask(&mut client).expect("another answer");
-    let seen = counters(&mut plane, &id(NAME), server.address);
+    let seen = scene.seen(server.address);
     let served = seen.server.unwrap();
     assert_eq!((seen.client.answered, served.answered), (2, 2));
     assert_eq!((served.in_flight(), served.waiting.iter().sum::<i32>()), (0, 0));
     drop(client);
     eventually("the bytes are counted", || {
-        let seen = counters(&mut plane, &id(NAME), server.address);
+        let seen = scene.seen(server.address);
         (seen.client.bytes_out, seen.server.unwrap().bytes_in) == (8, 8)
     });
 }
 
 #[test]
 fn a_backend_that_accepts_and_ends_at_once_fails_whether_or_not_a_request_was_sent() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
+    let mut scene = Scene::new();
     let servers = [Server::start(1, Manner::Slam), Server::start(2, Manner::Leave)];
     for (name, server) in ["slam", "leave"].iter().zip(&servers) {
-        serve_one(&mut plane, name, server.address);
+        scene.serve(server.address);
         const CONNECTS: u64 = 60;
         for number in 0..CONNECTS {
             // The reset may come before the connect returns.
@@ -287,11 +256,7 @@ fn a_backend_that_accepts_and_ends_at_once_fails_whether_or_not_a_request_was_se
             let mut byte = [0];
             assert!(!client.read(&mut byte).is_ok_and(|length| length > 0));
         }
-        eventually("every connection is closed", || {
-            let seen = counters(&mut plane, &id(name), server.address);
-            (seen.client.open(), seen.server.unwrap().open()) == (0, 0)
-        });
-        let seen = counters(&mut plane, &id(name), server.address);
+        let seen = scene.closed(server.address);
         assert_eq!(
             (seen.client.established, seen.client.reset_before_data),
             (CONNECTS, CONNECTS),
@@ -314,18 +279,17 @@ fn a_backend_that_accepts_and_ends_at_once_fails_whether_or_not_a_request_was_se
 
 #[test]
 fn a_client_that_only_looks_whether_the_port_is_open_blames_nobody() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
+    let mut scene = Scene::new();
     let server = Server::start(1, Manner::Answer(Duration::ZERO));
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
+    scene.serve(server.address);
     for _ in 0..20 {
         drop(connect(vip(80)).expect("connect"));
     }
     eventually("every connection is closed", || {
-        let seen = counters(&mut plane, &id(NAME), server.address);
+        let seen = scene.seen(server.address);
         (seen.client.closed, seen.server.unwrap().closed) == (20, 20)
     });
-    let seen = counters(&mut plane, &id(NAME), server.address);
+    let seen = scene.seen(server.address);
     for traffic in [seen.client, seen.server.unwrap()] {
         assert_eq!(
             (traffic.reset_before_data, traffic.abandoned, traffic.answered),
@@ -337,21 +301,18 @@ fn a_client_that_only_looks_whether_the_port_is_open_blames_nobody() {
 
 #[test]
 fn an_idle_connection_that_the_backend_ends_is_not_a_failure() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
+    let mut scene = Scene::new();
     let listener = listen(1);
     let address = listener.local_addr().unwrap();
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[address])]);
+    scene.serve(address);
     let client = connect(vip(80)).expect("connect");
     let (accepted, _) = listener.accept().unwrap();
     std::thread::sleep(Duration::from_millis(1_100));
     drop(accepted);
     assert_eq!((&client).read(&mut [0]).expect("the end"), 0);
     drop(client);
-    eventually("it is closed", || {
-        counters(&mut plane, &id(NAME), address).client.closed == 1
-    });
-    let seen = counters(&mut plane, &id(NAME), address);
+    eventually("it is closed", || scene.seen(address).client.closed == 1);
+    let seen = scene.seen(address);
     assert_eq!(
         (seen.client.reset_before_data, seen.client.closed_by_peer),
         (0, 1)
@@ -361,8 +322,7 @@ fn an_idle_connection_that_the_backend_ends_is_not_a_failure() {
 
 #[test]
 fn turnaround_is_measured_over_ipv6_and_over_mapped_sockets() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
+    let mut scene = Scene::new();
     let six = Server::on(
         TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).unwrap(),
         Manner::Answer(Duration::ZERO),
@@ -371,7 +331,7 @@ fn turnaround_is_measured_over_ipv6_and_over_mapped_sockets() {
     let vip6 = SocketAddr::from((VIP6, 80));
     let mapped = SocketAddr::from((VIP4.to_ipv6_mapped(), 80));
     serve(
-        &mut plane,
+        &mut scene.plane,
         vec![
             set("six", &[vip6], &[six.address]),
             set("four", &[vip(80)], &[four.address]),
@@ -382,7 +342,7 @@ fn turnaround_is_measured_over_ipv6_and_over_mapped_sockets() {
         for _ in 0..3 {
             ask(&mut client).expect("an answer");
         }
-        let seen = counters(&mut plane, &id(name), address);
+        let seen = counters(&mut scene.plane, &id(name), address);
         assert_eq!(
             (seen.client.answered, seen.server.unwrap().answered),
             (3, 3),
@@ -392,50 +352,11 @@ fn turnaround_is_measured_over_ipv6_and_over_mapped_sockets() {
 }
 
 #[test]
-fn bulk_transfer_counts_every_byte_once_and_is_one_request() {
-    // Far beyond the receive buffer: segments are dropped, sent again and fill holes.
-    const LENGTH: usize = 5_000_000;
-    let ground = Ground::new();
-    let mut plane = ground.open();
-    let listener = listen(1);
-    let address = listener.local_addr().unwrap();
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[address])]);
-    let reader = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.read_exact(&mut vec![0; LENGTH]).unwrap();
-        stream.write_all(b"done").unwrap();
-        // Waits for the client's end.
-        let _ = stream.read(&mut [0]);
-    });
-    let mut client = connect(vip(80)).expect("connect");
-    client.write_all(&vec![7; LENGTH]).unwrap();
-    client.read_exact(&mut [0; 4]).unwrap();
-    drop(client);
-    reader.join().unwrap();
-    eventually("both sides are closed", || {
-        let seen = counters(&mut plane, &id(NAME), address);
-        (seen.client.open(), seen.server.unwrap().open()) == (0, 0)
-    });
-    let seen = counters(&mut plane, &id(NAME), address);
-    let length = u64::try_from(LENGTH).unwrap();
-    assert_eq!(
-        (seen.client.bytes_out, seen.client.bytes_in, seen.client.answered),
-        (length, 4, 1)
-    );
-    let served = seen.server.unwrap();
-    assert_eq!(
-        (served.bytes_in, served.bytes_out, served.answered),
-        (length, 4, 1)
-    );
-}
-
-#[test]
 fn a_client_that_ends_without_a_request_is_not_failed_by_a_backend_that_resets_then() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
+    let mut scene = Scene::new();
     let listener = listen(1);
     let address = listener.local_addr().unwrap();
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[address])]);
+    scene.serve(address);
     let client = connect(vip(80)).expect("connect");
     let (mut accepted, _) = listener.accept().unwrap();
     client.shutdown(Shutdown::Write).unwrap();
@@ -444,9 +365,7 @@ fn a_client_that_ends_without_a_request_is_not_failed_by_a_backend_that_resets_t
     drop(accepted);
     (&client).read(&mut [0]).expect_err("reset");
     drop(client);
-    eventually("it is closed", || {
-        counters(&mut plane, &id(NAME), address).client.closed == 1
-    });
-    let seen = counters(&mut plane, &id(NAME), address).client;
+    eventually("it is closed", || scene.seen(address).client.closed == 1);
+    let seen = scene.seen(address).client;
     assert_eq!((seen.reset_before_data, seen.closed_by_peer), (0, 0));
 }
