@@ -193,6 +193,14 @@ impl Demand {
         self.offered.value
     }
 
+    /// More requests wait than twice what the present answers would keep in flight while calm (Little's law), and one a
+    /// backend: work of the crisis is still owed.
+    pub(crate) fn in_debt(&self, calm: Option<f64>, backends: usize) -> bool {
+        let Some(calm) = calm else { return false };
+        let due = self.answered.value * libm::exp2(calm.clamp(0.0, 40.0)) / 1e6;
+        self.in_flight > 2.0 * due + backends as f64
+    }
+
     /// Failed share of what ended.
     pub(crate) fn error(&self) -> f64 {
         let ended = self.answered.value + self.failed.value;

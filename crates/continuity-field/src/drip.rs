@@ -26,7 +26,8 @@ pub(crate) fn spacing(advice: &Advice<'_>, own_rate: f64, config: &SetConfig) ->
     let nodes = f64::from(advice.active_nodes.max(1));
     let rate = match advice.offered_milli_per_second {
         0 => own_rate * nodes,
-        milli => milli.min(1_000_000_000_000) as f64 / 1_000.0,
+        // What this node sends is part of it: a plan that knows less is old.
+        milli => (milli.min(1_000_000_000_000) as f64 / 1_000.0).max(own_rate),
     };
     let share = f64::from(config.isolation.drip_per_million.clamp(100, 10_000)) / 1e6;
     let seconds = nodes / (share * rate.max(1e-9));
@@ -112,4 +113,56 @@ pub(crate) fn next(tracks: &[Track], samples: &[BackendSample], lm: i32, spacing
         every,
         due: track.drip_due,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(nodes: u32, fleet: u64, own: f64) -> f64 {
+        let advice = Advice {
+            active_nodes: nodes,
+            offered_milli_per_second: fleet * 1_000,
+            verdicts: &[],
+        };
+        spacing(&advice, own, &SetConfig::default()).as_secs_f64()
+    }
+
+    #[test]
+    fn the_fleet_spends_a_two_thousandth_of_its_connections_on_tests() {
+        let table = [
+            // nodes, connections a second of the fleet (0 = not known) and of this node, spacing
+            (3, 500, 170.0, 12.0),
+            (10, 1_200, 120.0, 16.667),
+            (3, 0, 170.0, 11.765),
+            (1, 100_000, 100_000.0, 1.0),
+            (3, 1, 0.3, 60.0),
+            // A plan that knows less than this node alone sends.
+            (3, 5, 500.0, 12.0),
+        ];
+        for (nodes, fleet, own, expected) in table {
+            let found = seconds(nodes, fleet, own);
+            assert!((found - expected).abs() < 0.01, "{nodes} {fleet} {own}: {found}");
+        }
+    }
+
+    #[test]
+    fn about_three_nodes_of_a_fleet_are_scouts_and_all_of_a_small_one() {
+        for nodes in [1_u32, 2, 3] {
+            assert!((0..u64::from(nodes)).all(|node| scouts(node * 77, BackendId(5), nodes)));
+        }
+        for nodes in [10_u32, 60, 200] {
+            let mut all = 0;
+            for backend in 0..100 {
+                let seeds = (0..u64::from(nodes)).map(|node| (node + 1).wrapping_mul(0xD1B5_4A32_D192_ED03));
+                all += seeds
+                    .filter(|seed| scouts(*seed, BackendId(backend), nodes))
+                    .count();
+            }
+            assert!(
+                (200..=400).contains(&all),
+                "{nodes} nodes: {all} in 100 isolations"
+            );
+        }
+    }
 }

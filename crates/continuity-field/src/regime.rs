@@ -121,7 +121,10 @@ impl Machine {
                 Regime::Recovery,
             ),
             Regime::Recovery => {
-                let open = !strained && below(enter) && !signals.in_debt;
+                // A debt that is not repaid within three dwells is none: long jobs wait too.
+                let most = Nanos(config.recovery_dwell.0.saturating_mul(3));
+                let owing = signals.in_debt && now.since(self.since) < most;
+                let open = !strained && below(enter) && !owing;
                 (
                     critical.then_some(Regime::Crisis),
                     open,
@@ -265,6 +268,25 @@ mod tests {
                     "{start} {signals:?} {looks} looks"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_debt_holds_recovery_for_three_dwells_and_no_longer() {
+        let owing = Signals {
+            in_debt: true,
+            ..pressure(1.0)
+        };
+        for (seconds, expected) in [(59, Regime::Recovery), (81, Regime::Laminar)] {
+            let mut machine = Machine {
+                regime: Regime::Recovery,
+                ..Machine::default()
+            };
+            assert_eq!(
+                stay(&mut machine, owing, 0, seconds * 1_000),
+                expected,
+                "{seconds} s"
+            );
         }
     }
 

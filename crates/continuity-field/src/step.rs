@@ -350,7 +350,7 @@ fn posture(state: &mut SetState, config: &SetConfig, seconds: f64, now: Nanos) {
         breached,
         refused: 0.0,
         correcting,
-        in_debt: false,
+        in_debt: state.demand.in_debt(state.baseline.calm, state.tracks.len()),
     };
     if let Some((from, to)) = state.machine.look(&signals, &config.regimes, now) {
         let pressure_milli = crate::number::to_u32(1e3 * state.pressure);

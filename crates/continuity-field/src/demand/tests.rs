@@ -44,3 +44,15 @@ fn a_load_that_doubles_in_a_minute_is_a_ramp() {
     assert!(all.iter().all(|growth| (0.0..12.0).contains(growth)), "{all:?}");
     assert!(all.iter().sum::<f64>() / 42.0 > 3.0, "{all:?}");
 }
+
+#[test]
+fn work_is_owed_while_twice_what_calm_answers_keep_in_flight_waits() {
+    // 100 answers a second of 2^14 µs keep 1.6 requests in flight; four backends.
+    let mut demand = Demand::default();
+    demand.answered.value = 100.0;
+    for (waiting, owed) in [(0.0, false), (7.2, false), (7.4, true), (500.0, true)] {
+        demand.in_flight = waiting;
+        assert_eq!(demand.in_debt(Some(14.0), 4), owed, "{waiting}");
+        assert!(!demand.in_debt(None, 4), "nothing is owed before calm is known");
+    }
+}

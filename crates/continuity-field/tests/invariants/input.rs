@@ -11,7 +11,7 @@ use proptest::prelude::*;
 pub(crate) struct Tick {
     pub(crate) interval: u64,
     pub(crate) backends: Vec<BackendSample>,
-    verdicts: Vec<(u64, bool)>,
+    pub(crate) verdicts: Vec<(u64, bool)>,
 }
 
 fn count() -> impl Strategy<Value = u64> {

@@ -2,6 +2,7 @@
 
 mod input;
 mod memory;
+mod walk;
 
 use continuity_field::{Advice, BackendId, BackendSample, Nanos, Samples, SetConfig, SetState, step};
 use input::{config, run, ticks};
