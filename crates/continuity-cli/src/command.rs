@@ -41,16 +41,7 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
             })?)?;
             Ok(0)
         }
-        Command::Check { output, strict } => {
-            let findings = check::run(&session, now).await?;
-            print(&render(&findings, output, check::text)?)?;
-            let bound = if strict { Level::Warn } else { Level::Fail };
-            Ok(if check::worst(&findings) >= bound {
-                Category::Bad.code()
-            } else {
-                0
-            })
-        }
+        Command::Check { output, strict } => judge(&session, now, strict, output).await,
         Command::Explain { target, output, .. } => {
             let clock = Clock {
                 now,
@@ -60,18 +51,7 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
             print(&render(&accounts, output, explain::text)?)?;
             Ok(0)
         }
-        Command::Snapshot { file } => {
-            let file = file.unwrap_or_else(|| {
-                PathBuf::from(
-                    now.strftime("continuity-snapshot-%Y%m%d-%H%M%SZ.json")
-                        .to_string(),
-                )
-            });
-            let taken = snapshot::take(&session).await?;
-            snapshot::write(&taken, &file)?;
-            print(&snapshot::summary(&taken, &file))?;
-            Ok(0)
-        }
+        Command::Snapshot { file } => keep(&session, now, file).await,
         Command::Uninstall {
             yes,
             keep_crds,
@@ -90,6 +70,30 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
             remove(&session, &wish, output).await
         }
     }
+}
+
+async fn judge(session: &Session, now: Timestamp, strict: bool, output: Output) -> Result<u8, Error> {
+    let findings = check::run(session, now).await?;
+    print(&render(&findings, output, check::text)?)?;
+    let bound = if strict { Level::Warn } else { Level::Fail };
+    Ok(if check::worst(&findings) >= bound {
+        Category::Bad.code()
+    } else {
+        0
+    })
+}
+
+/// Takes a snapshot into `file`, by default one named after the moment.
+async fn keep(session: &Session, now: Timestamp, file: Option<PathBuf>) -> Result<u8, Error> {
+    let named = || {
+        now.strftime("continuity-snapshot-%Y%m%d-%H%M%SZ.json")
+            .to_string()
+    };
+    let file = file.unwrap_or_else(|| PathBuf::from(named()));
+    let taken = snapshot::take(session).await?;
+    snapshot::write(&taken, &file)?;
+    print(&snapshot::summary(&taken, &file))?;
+    Ok(0)
 }
 
 /// Explains what a snapshot holds, as of the moment it was taken.
