@@ -20,5 +20,6 @@ mod refuse;
 mod scene;
 mod server;
 mod steer;
+mod table;
 mod torn;
 mod verifier;
