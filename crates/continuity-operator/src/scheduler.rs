@@ -341,11 +341,6 @@ impl Scheduler {
         self.counters
     }
 
-    /// Work of this domain came to a bad end, seen from outside: a roll-out step that made things worse.
-    pub fn blame(&mut self, domain: &Domain, now: Duration) {
-        self.domains.entry(domain.clone()).or_default().hear(true, now);
-    }
-
     /// Whether there is room, made by the last in line if need be.
     fn room_for(&mut self, intent: &Intent, now: Duration) -> bool {
         let tenant = &intent.slot.key.namespace;

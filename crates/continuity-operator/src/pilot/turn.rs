@@ -65,6 +65,8 @@ pub(super) struct Pilot {
     surveyed: Option<Duration>,
     /// When people were last shown the scheduler.
     shown: Option<Duration>,
+    /// Refusals that have been said.
+    refused: u64,
 }
 
 impl Pilot {
@@ -84,6 +86,7 @@ impl Pilot {
             looked: Duration::ZERO,
             surveyed: None,
             shown: None,
+            refused: 0,
         }
     }
 
@@ -136,6 +139,7 @@ impl Pilot {
             self.world.mark_everything();
             self.memory.retain(&self.world);
             self.scheduler.sweep(now.mono);
+            self.admit_refusals();
             self.publish();
         }
         if self.world.synced() && self.world.marked() && now.mono.saturating_sub(self.passed) >= PASS_SPACING
@@ -233,6 +237,21 @@ impl Pilot {
                 Landing::Probe(outcome, sent.elapsed())
             });
         }
+    }
+
+    /// Says what did not fit since the last look; the present look offers it again.
+    fn admit_refusals(&mut self) {
+        let refused = self.scheduler.counters().refused;
+        let fresh = refused.saturating_sub(self.refused);
+        if fresh > 0 {
+            let waiting = self.scheduler.len();
+            tracing::warn!(
+                refused = fresh,
+                waiting,
+                "the queue is full; what was refused comes again"
+            );
+        }
+        self.refused = refused;
     }
 
     /// Says whose reports stop counting, and whose count again.
