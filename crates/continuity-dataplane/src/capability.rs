@@ -22,7 +22,7 @@ pub enum CapabilityId {
     SetRetval,
     /// `cgroup/getpeername` hooks (Linux 5.8).
     Getpeername,
-    /// `cgroup/sock_release` with socket storage (Linux 5.9).
+    /// `cgroup/sock_release` (Linux 5.9).
     SockRelease,
     /// `membarrier(2)`.
     Membarrier,
