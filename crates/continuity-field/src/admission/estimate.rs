@@ -47,7 +47,7 @@ pub(super) struct Ratios {
     pub fast: f64,
     /// qb: slow turnaround.
     pub slow: f64,
-    /// In flight now beside the proven.
+    /// In flight, now or of late, beside the proven.
     pub live: f64,
     /// q′: both latency and in-flight.
     pub overload: f64,
@@ -123,7 +123,8 @@ impl Estimate {
         Ratios {
             fast,
             slow: self.slow / typical,
-            live: self.live / proven,
+            // A node with a request now and then has none at most ticks: what was there of late counts too.
+            live: self.live.max(self.in_flight) / proven,
             overload: fast.min(load.max(1.0)),
         }
     }

@@ -64,11 +64,16 @@ impl Limiter {
         period: &Period,
         config: &Config,
     ) {
-        if period.ended <= 0.0 {
+        if period.ended <= 0.0 && period.reported.is_none() {
             return;
         }
         let target = config.target();
-        let evidence = (period.ended / 4.0).clamp(0.25, 1.0);
+        // A report speaks for the answers of all nodes.
+        let evidence = if period.reported.is_some() {
+            1.0
+        } else {
+            (period.ended / 4.0).clamp(0.25, 1.0)
+        };
         let gain = period.weight() * config.gain() * evidence;
         let limited = period.shed() > 0.0 || period.most + 1.0 >= self.level / 2.0;
         let factor = (target / ratios.overload.max(1e-9)).clamp(0.5, 1.6);

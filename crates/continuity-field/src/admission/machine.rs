@@ -19,6 +19,8 @@ use crate::{Enforcement, Nanos};
 
 /// Refused part that counts as refusing.
 pub(super) const REFUSING: f64 = 0.05;
+/// Answers that a period with a report counts for at least.
+const TOLD: f64 = 2.0;
 const HARD_AFTER: Nanos = Nanos::from_secs(3);
 const HARD_ABORTS: f64 = 10.0;
 const HARD_RATIO: f64 = 6.0;
@@ -83,8 +85,14 @@ impl Machine {
     fn entering(&mut self, signs: &Signs<'_>) -> Option<Reason> {
         let Signs { ratios, config, .. } = signs;
         let high = ratios.fast > config.enter() && ratios.live > config.enter();
+        // A report speaks for the answers of all nodes.
+        let told = if signs.period.reported.is_some() {
+            TOLD
+        } else {
+            0.0
+        };
         self.evidence = if high {
-            self.evidence + signs.period.ended
+            self.evidence + signs.period.ended.max(told)
         } else {
             0.0
         };

@@ -30,6 +30,8 @@ const PARK: f64 = 20.0;
 const REPORT_FUSE: (f64, f64) = (1.5, 4.0);
 /// Bound of a threshold: this multiple of the largest level, and so many requests more.
 const MOST: (f64, f64) = (2.5, 20.0);
+/// The top class keeps at least this part of a slot in hard, however little was proven: never deny-all.
+const HARD_LEAST: f64 = 0.1;
 /// Demand below this part of the whole does not make a level the top one.
 const PRESENT: f64 = 0.005;
 
@@ -249,7 +251,7 @@ fn words(state: &mut State, period: &Period, config: &Config) -> Words {
             for (level, threshold) in thresholds.iter_mut().enumerate() {
                 *threshold = match level.cmp(&top) {
                     std::cmp::Ordering::Less => state.learned.proven + 2.0,
-                    std::cmp::Ordering::Equal => state.learned.proven,
+                    std::cmp::Ordering::Equal => state.learned.proven.max(HARD_LEAST),
                     std::cmp::Ordering::Greater => 0.0,
                 };
             }
