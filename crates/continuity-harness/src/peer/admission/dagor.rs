@@ -95,8 +95,10 @@ impl Levels {
                 self.calm += f64::from(self.ended) / f64::from(self.calm_n) * (mean - self.calm);
             }
         }
+        // A node that admitted nobody measures no queue, as an idle server would not.
+        let overloaded = self.ended > 0 && self.mean > self.calm + LATE;
         (self.waited, self.ended) = (0.0, 0);
-        self.turn(self.mean > self.calm + LATE);
+        self.turn(overloaded);
     }
 }
 
