@@ -8,6 +8,10 @@ use super::queue::Codel;
 use super::rate::Bucket;
 use super::throttle::{envoy_refusal, sre_refusal};
 use super::*;
+use crate::admission::{Closed, Decision, Offer};
+use crate::figure::figures;
+use crate::plant::admitted;
+use crate::policy::Truth;
 use crate::span::{MILLI, SECOND};
 
 fn sample(took: f64) -> Sample {
@@ -124,4 +128,87 @@ fn a_wrong_name_is_told() {
         named(&["all".to_owned()]).map(|rows| rows.len()).ok(),
         Some(ALL.len())
     );
+}
+
+/// Counts what passes by.
+struct Ledger {
+    inner: Box<dyn Admission>,
+    admitted: u64,
+    refused: u64,
+    done: u64,
+}
+
+impl Admission for Ledger {
+    fn offer(&mut self, offer: &Offer, truth: &Truth<'_>) -> Decision {
+        let decision = self.inner.offer(offer, truth);
+        match decision {
+            Decision::Admit(_) => self.admitted += 1,
+            Decision::Refuse => self.refused += 1,
+        }
+        decision
+    }
+
+    fn done(&mut self, closed: &Closed) {
+        self.done += 1;
+        self.inner.done(closed);
+    }
+
+    fn tick(&mut self, node: usize, now: u64) {
+        self.inner.tick(node, now);
+    }
+
+    fn serve(&mut self, backend: usize, waited: u64, now: u64) -> bool {
+        self.inner.serve(backend, waited, now)
+    }
+
+    fn mode(&self, node: usize) -> u8 {
+        self.inner.mode(node)
+    }
+}
+
+/// A surge to twice the capacity, from 10 s to 30 s.
+fn surge() -> Scenario {
+    let mut scenario = crate::scenario::shipped("S9").unwrap();
+    scenario.duration_millis = 35_000;
+    (scenario.window.from_millis, scenario.window.to_millis) = (10_000, 30_000);
+    for (step, from) in scenario.load.steps.iter_mut().zip([10_000, 30_000]) {
+        step.from_millis = from;
+    }
+    scenario
+}
+
+fn run(scenario: &Scenario, inner: Box<dyn Admission>) -> (Ledger, crate::recording::Recording) {
+    let mut ledger = Ledger {
+        inner,
+        admitted: 0,
+        refused: 0,
+        done: 0,
+    };
+    let balancer = crate::peer::named(&["p2c".to_owned()]).unwrap()[0];
+    let mut policy = balancer.build(scenario, 1);
+    let recording = admitted(scenario, 1, Reports::None, policy.as_mut(), Some(&mut ledger));
+    (ledger, recording)
+}
+
+#[test]
+fn every_row_accounts_for_every_attempt() {
+    let scenario = surge();
+    for row in ALL {
+        let (ledger, recording) = run(&scenario, row.build(&scenario, 1));
+        assert_eq!(ledger.admitted, ledger.done, "{}", row.name);
+        let attempts = recording.attempts.len() as u64;
+        assert_eq!(ledger.admitted + ledger.refused, attempts, "{}", row.name);
+    }
+}
+
+#[test]
+fn the_law_keeps_the_high_class_and_the_goodput_in_a_surge() {
+    let scenario = surge();
+    let (ledger, recording) = run(&scenario, law(&scenario, 1));
+    assert_eq!(ledger.admitted, ledger.done);
+    assert_eq!(recording.digest(), run(&scenario, law(&scenario, 1)).1.digest());
+    let figures = figures(&scenario, &recording).requests.unwrap();
+    assert!(figures.top_percent >= 99.8, "{figures:?}");
+    assert!(figures.goodput_percent >= 98.0, "{figures:?}");
+    assert!(figures.served_p99 <= 160.0, "{figures:?}");
 }
