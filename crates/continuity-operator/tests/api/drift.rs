@@ -85,7 +85,7 @@ async fn passes(address: &str) -> u64 {
 #[tokio::test]
 #[ignore = "needs the kubernetes binary of e2e/cluster (CONTINUITY_KUBERNETES)"]
 async fn ten_thousand_reconciles_change_nothing_that_was_applied_and_a_crisis_no_health() {
-    let plane = Plane::start("drift").await;
+    let plane = Plane::alone("drift").await;
     applied(&plane, "config/default");
     applied(&plane, "config/flow");
     let names: Vec<String> = (0..SERVICES).map(|index| format!("web-{index}")).collect();

@@ -48,7 +48,7 @@ async fn get(plane: &Plane, path: &str) -> Option<Value> {
 #[tokio::test]
 #[ignore = "needs the kubernetes binary of e2e/cluster (CONTINUITY_KUBERNETES)"]
 async fn an_autoscaler_reads_one_item_a_set_through_the_api_server_and_strangers_get_nothing() {
-    let mut plane = Plane::start("metric").await;
+    let mut plane = Plane::alone("metric").await;
     let port = free_port();
     let listen = format!("0.0.0.0:{port}");
     let _operator = plane.operator(
@@ -119,7 +119,7 @@ async fn an_autoscaler_reads_one_item_a_set_through_the_api_server_and_strangers
 #[tokio::test]
 #[ignore = "needs the kubernetes binary of e2e/cluster (CONTINUITY_KUBERNETES)"]
 async fn an_api_service_of_somebody_else_is_left_alone() {
-    let plane = Plane::start("foreign").await;
+    let plane = Plane::alone("foreign").await;
     let port = free_port();
     plane.apply(&served_by("keda-operator-metrics", port)).await;
     let listen = format!("0.0.0.0:{port}");

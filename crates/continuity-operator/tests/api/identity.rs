@@ -78,7 +78,7 @@ spec: {nodeName: node-1, serviceAccountName: continuity-agent, containers: [{nam
 #[tokio::test]
 #[ignore = "needs the kubernetes binary of e2e/cluster (CONTINUITY_KUBERNETES)"]
 async fn an_agent_writes_the_object_of_its_own_node_and_no_other() {
-    let plane = Plane::start("identity").await;
+    let plane = Plane::alone("identity").await;
     plane.apply(&repository("config/rbac/agent.yaml")).await;
     plane
         .apply(&repository("config/admission/node-writer.yaml"))
@@ -163,7 +163,7 @@ fn curl(address: &str, page: &str, token: Option<&str>) -> (String, String) {
 #[tokio::test]
 #[ignore = "needs the kubernetes binary of e2e/cluster (CONTINUITY_KUBERNETES)"]
 async fn debug_pages_are_for_whoever_shows_a_token_for_them_and_has_the_right() {
-    let plane = Plane::start("debug").await;
+    let plane = Plane::alone("debug").await;
     plane.apply(&repository("config/rbac/operator.yaml")).await;
     plane.apply(&repository("config/debug/rbac.yaml")).await;
     let other =

@@ -1,8 +1,8 @@
 //! The operator against a real API server: its own etcd and kube-apiserver, its own binary, killed and stopped at will.
 //!
-//! `cargo test -p continuity-operator --test api -- --ignored --test-threads=1`, with `CONTINUITY_KUBERNETES` naming the
-//! binary that `e2e/cluster` builds (default: `target/cluster/bin/kubernetes` of the workspace). Each test starts a
-//! control plane on free ports of the loopback and in a directory of its own, and leaves nothing behind. Nodes are played
+//! `cargo test -p continuity-operator --test api -- --ignored --test-threads=4`, with `CONTINUITY_KUBERNETES` naming the
+//! binary that `e2e/cluster` builds (default: `target/cluster/bin/kubernetes` of the workspace). Each test has a
+//! control plane for itself, on free ports of the loopback and in directories of its own, and leaves nothing behind. Nodes are played
 //! by the tests, which write ContinuityNode reports as agents do; the rest is real.
 
 #![allow(
@@ -12,6 +12,7 @@
     reason = "a test that can not go on says so by a panic"
 )]
 
+mod burst;
 mod distress;
 mod drift;
 mod external;

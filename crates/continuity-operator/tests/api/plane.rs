@@ -1,123 +1,88 @@
 //! A control plane of one's own: etcd, kube-apiserver, certificates, and operators beside it.
 
+mod server;
+
+pub(crate) use server::Process;
+
 use continuity_testkit::Proxy;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use kube::{Client, ResourceExt};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use server::{Pool, Server};
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
 /// Longest start of the API server on a busy machine.
 const START: Duration = Duration::from_secs(240);
 
-/// A process that ends with its handle.
-pub(crate) struct Process(Child);
-
-impl Process {
-    fn start(command: &mut Command, log: &Path) -> Self {
-        let file = fs::File::create(log).unwrap();
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-        Self(child)
-    }
-
-    /// Sends a signal by name: KILL, STOP, CONT, TERM.
-    pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .args([format!("-{name}"), self.0.id().to_string()])
-            .status();
-        assert!(sent.unwrap().success(), "kill -{name}");
-    }
-
-    /// Ends the process at once.
-    pub(crate) fn kill(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-
-    /// Waits for the process to end by itself.
-    pub(crate) fn ended_within(&mut self, patience: Duration) -> bool {
-        let begun = Instant::now();
-        while begun.elapsed() < patience {
-            if self.0.try_wait().unwrap().is_some() {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        false
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // A stopped process takes SIGKILL too.
-        self.kill();
-    }
-}
-
-/// The control plane.
+/// A control plane that one test has for itself.
 pub(crate) struct Plane {
     pub(crate) client: Client,
+    /// What is the test's own: kubeconfigs, and the logs of its operators.
     pub(crate) directory: PathBuf,
-    api_port: u16,
-    etcd_port: u16,
-    api: Option<Process>,
-    _etcd: Process,
+    server: Option<Server>,
+    /// Where the server goes afterwards; none where the test changes what cleaning does not undo.
+    pool: Option<Arc<Pool>>,
 }
 
 impl Drop for Plane {
     fn drop(&mut self) {
-        self.api = None;
-        self._etcd.kill();
-        if !std::thread::panicking() {
-            let _ = fs::remove_dir_all(&self.directory);
-        } else {
+        if std::thread::panicking() {
             eprintln!("logs are left in {}", self.directory.display());
+            return;
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+        if let (Some(pool), Some(server)) = (&self.pool, self.server.take()) {
+            pool.give(server);
         }
     }
 }
 
 impl Plane {
-    /// Starts a control plane with our CRDs, namespace `shop` and the operator's own.
+    /// A control plane with our CRDs, namespace `shop` and the operator's own, and nothing else of ours.
     pub(crate) async fn start(name: &str) -> Self {
+        let pool = Pool::of_run();
+        let (server, fresh) = pool.take();
+        Self::on(name, server, fresh, Some(pool)).await
+    }
+
+    /// The same, for a test that changes what is not in a namespace; it is used once.
+    pub(crate) async fn alone(name: &str) -> Self {
+        Self::on(name, Server::start(), true, None).await
+    }
+
+    async fn on(name: &str, server: Server, fresh: bool, pool: Option<Arc<Pool>>) -> Self {
         let directory = env::temp_dir().join(format!("continuity-api-{name}-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
-        certificates(&directory);
-        let (etcd_port, peer_port, api_port) = (free_port(), free_port(), free_port());
-        let etcd = etcd(&directory, etcd_port, peer_port);
-        let api = api_server(&directory, etcd_port, api_port);
-        fs::write(directory.join("kubeconfig"), kubeconfig(&directory, api_port)).unwrap();
+        fs::write(directory.join("kubeconfig"), server.kubeconfig()).unwrap();
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = client(&directory).await;
         let plane = Self {
-            client,
+            client: client(&directory).await,
             directory,
-            api_port,
-            etcd_port,
-            api: Some(api),
-            _etcd: etcd,
+            server: Some(server),
+            pool,
         };
         plane.ready().await;
-        plane.install().await;
+        if fresh {
+            plane.install().await;
+        } else {
+            server::clean(&plane.client).await;
+        }
         plane
     }
 
     /// Kills the API server; etcd stays.
     pub(crate) fn stop_api(&mut self) {
-        self.api = None;
+        self.server.as_mut().unwrap().stop_api();
     }
 
     /// Starts the API server again and waits until it answers.
     pub(crate) async fn start_api(&mut self) {
-        self.api = Some(api_server(&self.directory, self.etcd_port, self.api_port));
+        self.server.as_mut().unwrap().start_api();
         self.ready().await;
     }
 
@@ -277,157 +242,4 @@ async fn client(directory: &Path) -> Client {
         .await
         .unwrap();
     Client::try_from(config).unwrap()
-}
-
-fn kubernetes() -> PathBuf {
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/cluster/bin/kubernetes");
-    let binary = env::var_os("CONTINUITY_KUBERNETES").map_or(built, PathBuf::from);
-    assert!(
-        binary.is_file(),
-        "{} is missing: build the cluster parts, or set CONTINUITY_KUBERNETES",
-        binary.display()
-    );
-    binary
-}
-
-fn etcd(directory: &Path, port: u16, peer_port: u16) -> Process {
-    let (here, peer) = (
-        format!("http://127.0.0.1:{port}"),
-        format!("http://127.0.0.1:{peer_port}"),
-    );
-    let mut command = Command::new(kubernetes());
-    command
-        .arg("etcd")
-        .arg(format!("--data-dir={}", directory.join("etcd").display()))
-        .arg(format!("--listen-client-urls={here}"))
-        .arg(format!("--advertise-client-urls={here}"))
-        .arg(format!("--listen-peer-urls={peer}"))
-        .arg(format!("--initial-advertise-peer-urls={peer}"))
-        .arg(format!("--initial-cluster=default={peer}"))
-        .args(["--unsafe-no-fsync=true", "--log-level=warn"]);
-    Process::start(&mut command, &directory.join("etcd.log"))
-}
-
-fn api_server(directory: &Path, etcd_port: u16, port: u16) -> Process {
-    let file = |name: &str| directory.join(name).display().to_string();
-    let mut command = Command::new(kubernetes());
-    command
-        .arg("kube-apiserver")
-        .arg(format!("--etcd-servers=http://127.0.0.1:{etcd_port}"))
-        .arg(format!("--secure-port={port}"))
-        .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
-        .arg(format!("--client-ca-file={}", file("ca.crt")))
-        .arg(format!("--tls-cert-file={}", file("api.crt")))
-        .arg(format!("--tls-private-key-file={}", file("api.key")))
-        .arg("--service-account-issuer=https://kubernetes.default.svc")
-        .arg(format!("--service-account-key-file={}", file("accounts.pub")))
-        .arg(format!(
-            "--service-account-signing-key-file={}",
-            file("accounts.key")
-        ))
-        .args([
-            "--service-cluster-ip-range=10.97.0.0/24",
-            "--authorization-mode=RBAC",
-        ])
-        .args([
-            "--enable-aggregator-routing=true",
-            "--endpoint-reconciler-type=none",
-            "--profiling=false",
-        ])
-        .arg(format!("--requestheader-client-ca-file={}", file("front-ca.crt")))
-        .arg("--requestheader-allowed-names=front-proxy-client")
-        .arg("--requestheader-extra-headers-prefix=X-Remote-Extra-")
-        .args([
-            "--requestheader-group-headers=X-Remote-Group",
-            "--requestheader-username-headers=X-Remote-User",
-        ])
-        .arg(format!("--proxy-client-cert-file={}", file("front.crt")))
-        .arg(format!("--proxy-client-key-file={}", file("front.key")));
-    Process::start(&mut command, &directory.join("api.log"))
-}
-
-fn kubeconfig(directory: &Path, port: u16) -> String {
-    let file = |name: &str| directory.join(name).display().to_string();
-    format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
-         clusters: [{{name: test, cluster: {{server: \"https://127.0.0.1:{port}\", certificate-authority: {}}}}}]\n\
-         users: [{{name: test, user: {{client-certificate: {}, client-key: {}}}}}]\n\
-         contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n",
-        file("ca.crt"),
-        file("admin.crt"),
-        file("admin.key"),
-    )
-}
-
-fn certificates(directory: &Path) {
-    let (ca, front) = (
-        Authority::make(directory, "ca"),
-        Authority::make(directory, "front-ca"),
-    );
-    let server = ExtendedKeyUsagePurpose::ServerAuth;
-    let person = ExtendedKeyUsagePurpose::ClientAuth;
-    ca.sign(
-        directory,
-        "api",
-        "kube-apiserver",
-        None,
-        &["localhost", "127.0.0.1"],
-        server,
-    );
-    ca.sign(
-        directory,
-        "admin",
-        "admin",
-        Some("system:masters"),
-        &[],
-        person.clone(),
-    );
-    front.sign(directory, "front", "front-proxy-client", None, &[], person);
-    let accounts = KeyPair::generate().unwrap();
-    fs::write(directory.join("accounts.key"), accounts.serialize_pem()).unwrap();
-    fs::write(directory.join("accounts.pub"), accounts.public_key_pem()).unwrap();
-}
-
-struct Authority {
-    params: CertificateParams,
-    key: KeyPair,
-}
-
-impl Authority {
-    fn make(directory: &Path, name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        fs::write(
-            directory.join(format!("{name}.crt")),
-            params.self_signed(&key).unwrap().pem(),
-        )
-        .unwrap();
-        Self { params, key }
-    }
-
-    fn sign(
-        &self,
-        directory: &Path,
-        file: &str,
-        name: &str,
-        group: Option<&str>,
-        names: &[&str],
-        usage: ExtendedKeyUsagePurpose,
-    ) {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        if let Some(group) = group {
-            params.distinguished_name.push(DnType::OrganizationName, group);
-        }
-        params.extended_key_usages = vec![usage];
-        let key = KeyPair::generate().unwrap();
-        let certificate = params
-            .signed_by(&key, &Issuer::from_params(&self.params, &self.key))
-            .unwrap();
-        fs::write(directory.join(format!("{file}.crt")), certificate.pem()).unwrap();
-        fs::write(directory.join(format!("{file}.key")), key.serialize_pem()).unwrap();
-    }
 }
