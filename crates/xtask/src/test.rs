@@ -124,7 +124,7 @@ fn api_server() -> Result<(), Error> {
     let run = cargo().args(["test", "--package", "continuity-operator", "--test", "api", "--"]);
     passed(
         "the operator's API tests",
-        run.args(["--ignored", "--test-threads=1"]).interactive()?,
+        run.args(["--ignored", "--test-threads=4"]).interactive()?,
     )
 }
 
