@@ -1,7 +1,7 @@
 //! The kernel's choice of a backend, run natively: a thin, safe face of `bpf/choice.h`.
 //!
-//! Why it exists: the wind tunnel must measure the C that the hooks run, not a translation of it. The layouts below
-//! mirror the header's structs; `ffi` is the only place with unsafe code.
+//! Why it exists: the wind tunnel must measure the C that the hooks run, not a translation of it. Records are those
+//! of `continuity-wire`, the layouts below mirror the header's other structs; `ffi` is the only place with unsafe code.
 //!
 //! Invariant: every index handed to C is checked there against the length of the record slice.
 //! Left out: who calls when (see `law`), and what a report is made of on the backend's node.
@@ -11,6 +11,7 @@ mod ffi;
 #[cfg(test)]
 mod tests;
 
+pub use continuity_wire::{Record, RecordWords, Regression};
 pub use ffi::{dead_zone, decay, indices, lg};
 
 /// No backend.
@@ -24,60 +25,6 @@ pub const NO_PREDICTION: i32 = -32768;
 #[must_use]
 pub fn kms(nanos: u64) -> u32 {
     u32::try_from((nanos >> 20) & u64::from(u32::MAX)).unwrap_or(0)
-}
-
-/// What one node knows about one backend; `struct ct_record`.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Record {
-    /// When the newest report with news came, kms.
-    pub ts: u32,
-    /// Reported turnaround, Q8 log2 of µs.
-    pub l: u16,
-    /// Reported requests in flight, Q4.
-    pub rif: u16,
-    /// Their recent mean, Q4.
-    pub q: u16,
-    /// Reported error share, 0..=255.
-    pub e: u8,
-    /// 1 once a report came.
-    pub has: u8,
-    /// Own in-flight at that moment.
-    pub own_at: i32,
-    /// Own requests that wait for an answer.
-    pub infl: i32,
-    /// When `pen` last changed, kms.
-    pub pts: u32,
-    /// Failure penalty, Q8 octaves.
-    pub pen: u16,
-    /// Own turnaround, log EWMA Q8; 0 = unknown.
-    pub lw: u16,
-    /// When the last answer came, kms.
-    pub lts: u32,
-    /// Reports received.
-    pub rx: u32,
-    /// Reports that said something new.
-    pub rnew: u32,
-    /// Answers.
-    pub good: u32,
-    /// Sum of reported levels over paired answers, Q8.
-    pub pair_said: u32,
-    /// Sum of own levels over the same answers, Q8.
-    pub pair_seen: u32,
-    /// Paired answers.
-    pub pair_n: u16,
-    /// Owning set + 1; 0 = not checked.
-    pub set: u16,
-    /// log2(own slots / fair slots), Q8.
-    pub shl: i16,
-    /// Weight of reports, 0..=256.
-    pub trust: u16,
-    /// Price of an isolated but needed backend, Q8; 0 = none.
-    pub fixed: u16,
-    /// 1 = isolated or removed.
-    pub off: u8,
-    /// Always 0.
-    pub reserved: u8,
 }
 
 /// The words of one set; `struct ct_choice`.
@@ -186,22 +133,6 @@ impl Pod {
     pub fn report(&self, now: u32) -> Option<Report> {
         ffi::pod_report(self, now)
     }
-}
-
-/// Sums of realised against predicted turnaround; `struct ct_regression`.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Regression {
-    /// Pairs.
-    pub n: u64,
-    /// Σ predicted, Q8.
-    pub sx: i64,
-    /// Σ realised, Q8.
-    pub sy: i64,
-    /// Σ predicted².
-    pub sxx: i64,
-    /// Σ predicted · realised.
-    pub sxy: i64,
 }
 
 /// One node's choice state for one set.

@@ -1,5 +1,8 @@
 //! The command line.
 
+mod trace;
+mod windtunnel;
+
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,10 +10,13 @@ use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand};
 use continuity_harness::experiment::{Cell, Experiment};
-use continuity_harness::output::{OutputError, json, markdown, plots};
-use continuity_harness::peer::{self, ALL};
+use continuity_harness::gate::Gate;
+use continuity_harness::output::{OutputError, json, markdown, plots, verdict};
+use continuity_harness::peer;
+use continuity_harness::profile::ProfileError;
 use continuity_harness::scenario::{ErrorCategory, Scenario, ScenarioError, names, shipped};
-use continuity_harness::target::{TARGETS, misses};
+use continuity_harness::target::{Judgement, TargetError, Targets};
+use continuity_harness::trace::TraceError;
 
 /// The wind tunnel of Continuity: simulated clusters, real law, named peers.
 #[derive(Debug, Parser)]
@@ -24,6 +30,14 @@ pub(crate) struct Command {
 enum Verb {
     /// Run scenarios and write tables, figures and pictures.
     Run(Run),
+    /// Run a whole profile, judge it by targets and gates, and write everything down.
+    Windtunnel(windtunnel::Windtunnel),
+    /// Record what one node of a run is asked and decides.
+    Record(trace::Record),
+    /// Decide a trace again; differences and gaps are said.
+    Replay(trace::Replay),
+    /// Say why the slots of a tick of a trace are what they are.
+    Explain(trace::Explain),
     /// List the shipped scenarios and the rows.
     List,
     /// Print the JSON schema of scenario files.
@@ -74,7 +88,21 @@ pub(crate) enum CommandError {
     Folder { path: PathBuf, source: std::io::Error },
     #[error("standard output: {0}")]
     Print(#[from] std::io::Error),
-    #[error("{0} targets missed")]
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        path: PathBuf,
+        category: ErrorCategory,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    #[error("{0} decisions differ from the trace")]
+    Differs(usize),
+    #[error("{0} targets and gates fall short")]
     Missed(usize),
     #[error("schema: {0}")]
     Schema(#[from] serde_json::Error),
@@ -82,14 +110,17 @@ pub(crate) enum CommandError {
 
 impl CommandError {
     pub(crate) fn code(&self) -> ExitCode {
-        if matches!(self, Self::Missed(_)) {
+        if matches!(self, Self::Missed(_) | Self::Differs(_)) {
             return ExitCode::from(3);
         }
         let input = match self {
             Self::Scenario(error) => error.category() == ErrorCategory::Input,
             Self::Output(error) => error.category() == ErrorCategory::Input,
-            Self::Peer(_) => true,
-            Self::Folder { .. } | Self::Print(_) | Self::Schema(_) | Self::Missed(_) => false,
+            Self::File { category, .. } => *category == ErrorCategory::Input,
+            Self::Peer(_) | Self::Profile(_) | Self::Target(_) | Self::Trace(_) => true,
+            Self::Folder { .. } | Self::Print(_) | Self::Schema(_) | Self::Missed(_) | Self::Differs(_) => {
+                false
+            }
         };
         ExitCode::from(if input { 2 } else { 1 })
     }
@@ -100,11 +131,15 @@ impl Command {
         let mut out = std::io::stdout().lock();
         match self.verb {
             Verb::Run(run) => run.run(&mut out),
+            Verb::Windtunnel(windtunnel) => windtunnel.run(&mut out),
+            Verb::Record(record) => record.run(&mut out),
+            Verb::Replay(replay) => replay.run(&mut out),
+            Verb::Explain(explain) => explain.run(&mut out),
             Verb::List => {
                 for name in names() {
                     writeln!(out, "scenario  {name:18} {}", shipped(name)?.title)?;
                 }
-                for peer in ALL {
+                for peer in peer::all() {
                     writeln!(out, "row       {:18} {}", peer.name, peer.about)?;
                 }
                 Ok(())
@@ -143,53 +178,89 @@ impl Run {
                 .take(usize::try_from(self.seeds).unwrap_or(1))
                 .collect(),
         };
-        let start = Instant::now();
-        let live = std::io::stderr().is_terminal();
+        let progress = Progress::new(String::new());
         let cells = experiment.run(usize::from(self.jobs), &|done, all, what| {
-            let spent = start.elapsed().as_secs_f64();
-            if live {
-                eprint!("\r{done}/{all}  {spent:.0} s  {what:40}");
-            } else if done * 10 / all != (done - 1) * 10 / all {
-                eprintln!("{done}/{all}  {spent:.0} s  {what}");
-            }
+            progress.tell(done, all, what);
         })?;
-        let events: u64 = cells
-            .iter()
-            .flat_map(|cell| &cell.runs)
-            .map(|run| run.events)
-            .sum();
-        let spent = start.elapsed().as_secs_f64().max(1e-9);
-        eprintln!(
-            "\r{events} events in {spent:.1} s: {:.2} million a second {:30}",
-            events as f64 / spent / 1e6,
-            ""
-        );
+        progress.rate(&cells);
         let table = markdown(&experiment.seeds, &cells);
         out.write_all(table.as_bytes())?;
-        let missed = if self.gate {
-            misses(TARGETS, &cells)
+        let judged = if self.gate {
+            Targets::shipped()?.judge(&cells)
         } else {
             Vec::new()
         };
-        for miss in &missed {
-            writeln!(
-                out,
-                "missed  {}: {:.3}, at most {}",
-                miss.target, miss.found, miss.most
-            )?;
+        if self.gate {
+            write!(out, "\n{}", verdict::targets(&judged))?;
         }
         if let Some(folder) = &self.out {
-            save(folder, &experiment.seeds, &cells, &table)?;
+            save(
+                folder,
+                "results.md",
+                &experiment.seeds,
+                &cells,
+                &table,
+                (&judged, &[]),
+            )?;
         }
-        if missed.is_empty() {
-            Ok(())
-        } else {
-            Err(CommandError::Missed(missed.len()))
+        match judged.iter().filter(|one| !one.reached).count() {
+            0 => Ok(()),
+            short => Err(CommandError::Missed(short)),
         }
     }
 }
 
-fn save(folder: &Path, seeds: &[u64], cells: &[Cell], table: &str) -> Result<(), CommandError> {
+/// What is said while it runs: a line that renews itself, or one for each tenth where nobody watches.
+struct Progress {
+    start: Instant,
+    live: bool,
+    prefix: String,
+}
+
+impl Progress {
+    fn new(prefix: String) -> Self {
+        Self {
+            start: Instant::now(),
+            live: std::io::stderr().is_terminal(),
+            prefix,
+        }
+    }
+
+    fn tell(&self, done: usize, all: usize, what: &str) {
+        let (spent, prefix) = (self.start.elapsed().as_secs_f64(), &self.prefix);
+        if self.live {
+            eprint!("\r{prefix}{done}/{all}  {spent:.0} s  {what:40}");
+        } else if done * 10 / all != (done - 1) * 10 / all {
+            eprintln!("{prefix}{done}/{all}  {spent:.0} s  {what}");
+        }
+    }
+
+    fn end(&self) {
+        if self.live {
+            eprintln!();
+        }
+    }
+
+    fn rate(&self, cells: &[Cell]) {
+        self.end();
+        let runs = cells.iter().flat_map(|cell| &cell.runs);
+        let events: u64 = runs.map(|run| run.events).sum();
+        let spent = self.start.elapsed().as_secs_f64().max(1e-9);
+        eprintln!(
+            "{events} events in {spent:.1} s: {:.2} million a second",
+            events as f64 / spent / 1e6
+        );
+    }
+}
+
+fn save(
+    folder: &Path,
+    table: &str,
+    seeds: &[u64],
+    cells: &[Cell],
+    text: &str,
+    judged: (&[Judgement], &[Gate]),
+) -> Result<(), CommandError> {
     std::fs::create_dir_all(folder).map_err(|source| CommandError::Folder {
         path: folder.to_owned(),
         source,
@@ -198,8 +269,8 @@ fn save(folder: &Path, seeds: &[u64], cells: &[Cell], table: &str) -> Result<(),
         let path = folder.join(name);
         std::fs::write(&path, text).map_err(|source| OutputError::Write { path, source })
     };
-    write("results.json", &json(seeds, cells)?)?;
-    write("results.md", table)?;
+    write("results.json", &json(seeds, cells, judged)?)?;
+    write(table, text)?;
     plots(folder, cells)?;
     Ok(())
 }

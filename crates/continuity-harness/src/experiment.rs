@@ -11,8 +11,7 @@ use serde::Serialize;
 
 use crate::figure::{Figures, Series, figures, series};
 use crate::peer::Peer;
-use crate::plant::run;
-use crate::scenario::{Scenario, ScenarioError};
+use crate::scenario::{Contest, Scenario, ScenarioError};
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -40,6 +39,10 @@ pub struct Cell {
     pub peer: &'static str,
     /// A bound, not a competitor.
     pub oracle: bool,
+    /// What is judged.
+    pub contest: Contest,
+    /// Requests a second for each node and backend.
+    pub rate: f64,
     /// Nodes.
     pub nodes: u32,
     /// Backends.
@@ -48,6 +51,14 @@ pub struct Cell {
     pub runs: Vec<Figures>,
     /// Course of the first seed.
     pub series: Series,
+}
+
+impl Cell {
+    /// Whether both meet the same scenario with the same nodes and backends.
+    #[must_use]
+    pub fn same_case(&self, other: &Self) -> bool {
+        (&self.scenario, self.nodes, self.backends) == (&other.scenario, other.nodes, other.backends)
+    }
 }
 
 struct Job<'a> {
@@ -98,13 +109,16 @@ impl Experiment {
             let first = cells.len();
             let heeds =
                 |peer: &&Peer| scenario.rollout.is_none() || peer.build(scenario, 0).heeds_endpoints();
-            let peers: Vec<Peer> = self.peers.iter().filter(heeds).copied().collect();
+            let fits = |peer: &&Peer| peer.takes_part(scenario.contest);
+            let peers: Vec<Peer> = self.peers.iter().filter(fits).filter(heeds).copied().collect();
             for peer in &peers {
                 cells.push(Cell {
                     scenario: scenario.name.clone(),
                     title: scenario.title.clone(),
                     peer: peer.name,
                     oracle: peer.oracle,
+                    contest: scenario.contest,
+                    rate: scenario.load.per_backend_second / f64::from(scenario.nodes),
                     nodes: scenario.nodes,
                     backends: scenario.backends.count,
                     runs: Vec::new(),
@@ -171,8 +185,7 @@ fn work(
 }
 
 fn one(job: &Job<'_>) -> (Figures, Series) {
-    let mut policy = job.peer.build(job.scenario, job.seed);
-    let recording = run(job.scenario, job.seed, job.peer.reports, policy.as_mut());
+    let recording = job.peer.run(job.scenario, job.seed);
     (
         figures(job.scenario, &recording),
         series(job.scenario, &recording),

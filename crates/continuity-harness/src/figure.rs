@@ -4,12 +4,19 @@
 //! Definitions are those of the published tables: "detect" ends when the sick backend's share falls below half of
 //! fair and stays there for the rest of the window; "recover" when the mean of the next 5 s is at 80 % of fair.
 
+mod name;
+mod request;
+mod wave;
+
 use serde::Serialize;
 
 use crate::policy::End;
 use crate::recording::{Attempt, Recording};
 use crate::scenario::{Scenario, Target};
 use crate::span::{MILLI, SECOND, seconds};
+
+pub use name::{Figure, NAMED, named};
+pub use request::{Requests, by_requests};
 
 /// Figures of one run. Times in ms unless said.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -48,6 +55,22 @@ pub struct Figures {
     pub dispersion: f64,
     /// Isolations begun, per node.
     pub isolations: f64,
+    /// Power of the picks at the tick rate over the power beside it; 1 = no herd in step.
+    pub tick_peak: Option<f64>,
+    /// Requests on connections that were kept, percent: out of a balancer's reach.
+    pub kept_percent: f64,
+    /// 99th percentile of the attempts in the window that a pick decided.
+    pub fresh_p99: f64,
+    /// Of those, the part on the sick backends, percent.
+    pub fresh_sick_percent: f64,
+    /// Answered within a second, percent of the attempts in the run.
+    pub within_second_percent: f64,
+    /// Seconds from the first warning of a memory kill to the kill, the shortest; none without a kill.
+    pub lead_seconds: Option<f64>,
+    /// Warnings that no kill followed.
+    pub false_alarms: u64,
+    /// Figures over requests, where they differ from attempts.
+    pub requests: Option<Requests>,
     /// Events the plant worked through.
     pub events: u64,
     /// Digest of the run.
@@ -81,6 +104,8 @@ pub fn figures(scenario: &Scenario, recording: &Recording) -> Figures {
     let settled = || inside().filter(|attempt| attempt.sent >= from + 5 * SECOND);
     let mut late: Vec<u32> = settled().map(|attempt| attempt.micros).collect();
     late.sort_unstable();
+    let mut fresh: Vec<u32> = inside().filter(|a| a.fresh).map(|a| a.micros).collect();
+    fresh.sort_unstable();
     let part = |some: usize, all: usize| 100.0 * some as f64 / (all as f64).max(1.0);
     let shares = Shares::of(scenario, recording, &sick);
     Figures {
@@ -104,6 +129,17 @@ pub fn figures(scenario: &Scenario, recording: &Recording) -> Figures {
         recover_seconds: shares.recover(to),
         dispersion: dispersion(scenario, recording),
         isolations: isolations(recording) / f64::from(scenario.nodes),
+        tick_peak: Some(wave::tick_peak(scenario, recording)).filter(|peak| peak.is_finite()),
+        kept_percent: percent(&|attempt| !attempt.fresh),
+        fresh_p99: quantile(&fresh, 0.99),
+        fresh_sick_percent: part(
+            inside().filter(|a| a.fresh && sick.contains(&a.backend)).count(),
+            fresh.len(),
+        ),
+        within_second_percent: percent(&|a| a.end == End::Answered && a.micros <= 1_000_000),
+        lead_seconds: lead(recording),
+        false_alarms: false_alarms(recording),
+        requests: request::requests(scenario, recording),
         events: recording.events,
         digest: recording.digest(),
     }
@@ -130,6 +166,38 @@ fn sick(scenario: &Scenario) -> Vec<u32> {
             faults.any(|fault| fault.target.hits(backend, count, 0))
         })
         .collect()
+}
+
+/// Shortest time from a warning that stood to the kill it foretold; 0 for a kill without one.
+fn lead(recording: &Recording) -> Option<f64> {
+    let kills = recording.alarms.iter().filter(|alarm| alarm.killed);
+    let one = |kill: &crate::recording::Alarm| {
+        let before = recording
+            .alarms
+            .iter()
+            .take_while(|alarm| *alarm != kill)
+            .filter(|alarm| alarm.backend == kill.backend);
+        let warning = before.last().filter(|alarm| !alarm.killed);
+        warning.map_or(0.0, |warning| seconds(kill.at - warning.at))
+    };
+    kills.map(one).min_by(f64::total_cmp)
+}
+
+fn false_alarms(recording: &Recording) -> u64 {
+    let warnings = recording
+        .alarms
+        .iter()
+        .enumerate()
+        .filter(|(_, alarm)| !alarm.killed);
+    let vain = |(place, warning): &(usize, &crate::recording::Alarm)| {
+        let next = recording
+            .alarms
+            .iter()
+            .skip(place + 1)
+            .find(|alarm| alarm.backend == warning.backend);
+        next.is_none_or(|next| !next.killed)
+    };
+    warnings.filter(vain).count() as u64
 }
 
 fn isolations(recording: &Recording) -> f64 {
@@ -197,6 +265,8 @@ pub struct Series {
     pub p99: Vec<f64>,
     /// Share of the sick backends, percent; of the busiest backend if nobody is sick by name.
     pub share: Vec<f64>,
+    /// Nodes that have isolated somebody or enforce a limit, percent.
+    pub acting: Vec<f64>,
 }
 
 /// Takes the course of a run.
@@ -233,7 +303,36 @@ pub fn series(scenario: &Scenario, recording: &Recording) -> Series {
     Series {
         p99: p99.collect(),
         share: counts.iter().map(share).collect(),
+        acting: acting(scenario, recording, seconds),
     }
+}
+
+/// Percent of the nodes that act at the end of each second.
+fn acting(scenario: &Scenario, recording: &Recording, seconds: usize) -> Vec<f64> {
+    let isolated = recording
+        .isolations
+        .iter()
+        .map(|&(at, node, number)| (at, node, 0, number > 0));
+    let limited = recording
+        .modes
+        .iter()
+        .map(|&(at, node, mode)| (at, node, 1, mode > 0));
+    let mut changes: Vec<(u64, u32, usize, bool)> = isolated.chain(limited).collect();
+    changes.sort_unstable();
+    let mut changes = changes.into_iter().peekable();
+    let mut nodes = vec![[false; 2]; usize::try_from(scenario.nodes).unwrap_or(0)];
+    let mut course = Vec::with_capacity(seconds);
+    for second in 1..=seconds as u64 {
+        while let Some((_, node, what, on)) = changes.next_if(|(at, ..)| *at < second * SECOND) {
+            let node = nodes.get_mut(usize::try_from(node).unwrap_or(usize::MAX));
+            if let Some(flag) = node.and_then(|flags| flags.get_mut(what)) {
+                *flag = on;
+            }
+        }
+        let count = nodes.iter().filter(|flags| flags.contains(&true)).count();
+        course.push(100.0 * count as f64 / f64::from(scenario.nodes));
+    }
+    course
 }
 
 /// Mean over backends of variance / mean of the picks in each 100 ms of the run after the warm-up.

@@ -5,6 +5,7 @@ mod interval;
 mod json;
 mod markdown;
 mod plot;
+pub mod verdict;
 
 pub use error::OutputError;
 pub use interval::Interval;

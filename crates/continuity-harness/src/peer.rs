@@ -1,5 +1,6 @@
 //! The peers: other people's laws, as published, and oracles as bounds.
 
+pub mod admission;
 mod ewma;
 mod outlier;
 mod prequal;
@@ -9,10 +10,15 @@ mod weighted;
 #[cfg(test)]
 mod tests;
 
+use crate::admission::Admission;
 use crate::law::{field, reference};
-use crate::plant::Reports;
+use crate::plant::{Reports, admitted};
 use crate::policy::Policy;
-use crate::scenario::Scenario;
+use crate::recording::Recording;
+use crate::scenario::{Contest, Scenario};
+
+/// Makes the admission of a row for one run.
+type Gate = fn(&Scenario, u64) -> Box<dyn Admission>;
 
 /// A row of the table.
 #[derive(Debug, Clone, Copy)]
@@ -25,10 +31,32 @@ pub struct Peer {
     pub reports: Reports,
     /// An oracle: shown as a bound, never gated.
     pub oracle: bool,
+    /// What it takes part in; the law in both.
+    contest: Option<Contest>,
     build: fn(&Scenario, u64) -> Box<dyn Policy>,
+    admission: Option<Gate>,
 }
 
 impl Peer {
+    /// Whether it has a row where that is judged.
+    #[must_use]
+    pub fn takes_part(&self, contest: Contest) -> bool {
+        self.contest.is_none_or(|own| own == contest)
+    }
+
+    /// One run, admission included where that is judged.
+    #[must_use]
+    pub fn run(&self, scenario: &Scenario, seed: u64) -> Recording {
+        let mut policy = self.build(scenario, seed);
+        let judged = scenario.contest == Contest::Admission;
+        let mut admission = self
+            .admission
+            .filter(|_| judged)
+            .map(|build| build(scenario, seed));
+        let gate = admission.as_mut().map(|own| own.as_mut() as &mut dyn Admission);
+        admitted(scenario, seed, self.reports, policy.as_mut(), gate)
+    }
+
     /// A fresh instance for one run.
     #[must_use]
     pub fn build(&self, scenario: &Scenario, seed: u64) -> Box<dyn Policy> {
@@ -42,7 +70,9 @@ const fn peer(name: &'static str, about: &'static str, build: fn(&Scenario, u64)
         about,
         reports: Reports::None,
         oracle: false,
+        contest: Some(Contest::Balance),
         build,
+        admission: None,
     }
 }
 
@@ -57,15 +87,21 @@ const fn oracle(
     }
 }
 
-/// Every row there is, in the order of the table.
-pub const ALL: &[Peer] = &[
-    peer(
-        "law",
-        "Continuity: field and choice as they ship, no reports",
-        field::law,
-    ),
+/// The law and the balancers, in the order of the table.
+const BALANCERS: &[Peer] = &[
     Peer {
+        contest: None,
+        admission: Some(admission::law),
+        ..peer(
+            "law",
+            "Continuity: field and choice as they ship, no reports",
+            field::law,
+        )
+    },
+    Peer {
+        contest: None,
         reports: Reports::Live,
+        admission: Some(admission::law),
         ..peer("law+reports", "Continuity with in-band reports live", field::law)
     },
     peer(
@@ -131,21 +167,34 @@ pub const ALL: &[Peer] = &[
     ),
 ];
 
+/// Every row there is: the law, the balancers, and laws of admission over P2C on a node's own requests.
+#[must_use]
+pub fn all() -> Vec<Peer> {
+    let limiters = admission::ALL.iter().map(|row| Peer {
+        name: row.name,
+        about: row.about,
+        reports: row.reports,
+        oracle: row.oracle,
+        contest: Some(Contest::Admission),
+        build: simple::two_choices,
+        admission: Some(row.build),
+    });
+    BALANCERS.iter().copied().chain(limiters).collect()
+}
+
 /// The rows of these names; `all` stands for everything.
 ///
 /// # Errors
 /// The first name that is none.
 pub fn named(list: &[String]) -> Result<Vec<Peer>, String> {
+    let known = all();
     let mut found = Vec::new();
     for name in list {
         if name == "all" {
-            found.extend_from_slice(ALL);
+            found.extend_from_slice(&known);
         } else {
-            found.push(
-                *ALL.iter()
-                    .find(|peer| peer.name == name)
-                    .ok_or_else(|| name.clone())?,
-            );
+            let peer = known.iter().find(|peer| peer.name == name);
+            found.push(*peer.ok_or_else(|| name.clone())?);
         }
     }
     Ok(found)

@@ -7,7 +7,9 @@
 
 mod agenda;
 mod backend;
+mod client;
 mod herald;
+mod memory;
 mod probe;
 mod request;
 mod server;
@@ -19,15 +21,17 @@ use std::mem;
 
 use agenda::{Agenda, Back, Event, Lane};
 use backend::Backend;
+use client::Clients;
 use herald::Herald;
-use request::{Request, Requests};
+use request::Requests;
 
+use crate::admission::Admission;
 use crate::choice::kms;
-use crate::policy::{Done, End, Policy, Probe, Truth};
+use crate::policy::{End, Policy, Probe};
 use crate::random::Random;
-use crate::recording::{Attempt, NOWHERE, Recording};
-use crate::scenario::{Scenario, Service};
-use crate::span::{MILLI, SECOND, micros, nanos};
+use crate::recording::Recording;
+use crate::scenario::{Agent, Contest, Scenario, Service};
+use crate::span::{MILLI, SECOND, nanos};
 
 /// How reports travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,11 +46,13 @@ pub enum Reports {
 struct Plant<'a> {
     scenario: &'a Scenario,
     policy: &'a mut dyn Policy,
+    admission: Option<&'a mut dyn Admission>,
     reports: Reports,
     greets: bool,
     agenda: Agenda,
     backends: Vec<Backend>,
     requests: Requests,
+    clients: Clients,
     in_flight: Vec<u32>,
     speed: Vec<f64>,
     delay: Vec<u64>,
@@ -55,6 +61,12 @@ struct Plant<'a> {
     luck: Random,
     losses: Random,
     ticks: Random,
+    /// Who calls, who is tried again, the rogue.
+    crowd: Random,
+    /// Whether requests are recorded beside attempts.
+    counts: bool,
+    /// Mean work before any cut, ns: what an oracle is told.
+    mean: f64,
     probes: Vec<usize>,
     one_way: u64,
     patience: u64,
@@ -62,10 +74,22 @@ struct Plant<'a> {
     recording: Recording,
 }
 
-/// Runs `scenario` once. Requests that are open at the end get the time they need to end.
+/// Runs `scenario` once, everybody admitted. Requests that are open at the end get the time they need to end.
 #[must_use]
 pub fn run(scenario: &Scenario, seed: u64, reports: Reports, policy: &mut dyn Policy) -> Recording {
-    let mut plant = Plant::new(scenario, seed, reports, policy);
+    admitted(scenario, seed, reports, policy, None)
+}
+
+/// The same behind a law of admission.
+#[must_use]
+pub fn admitted<'a>(
+    scenario: &'a Scenario,
+    seed: u64,
+    reports: Reports,
+    policy: &'a mut dyn Policy,
+    admission: Option<&'a mut dyn Admission>,
+) -> Recording {
+    let mut plant = Plant::new(scenario, seed, reports, policy, admission);
     plant.prepare();
     while let Some((now, event)) = plant.agenda.next() {
         if now > plant.end + plant.patience + plant.one_way {
@@ -86,7 +110,13 @@ fn small(value: usize) -> u32 {
 }
 
 impl<'a> Plant<'a> {
-    fn new(scenario: &'a Scenario, seed: u64, reports: Reports, policy: &'a mut dyn Policy) -> Self {
+    fn new(
+        scenario: &'a Scenario,
+        seed: u64,
+        reports: Reports,
+        policy: &'a mut dyn Policy,
+        admission: Option<&'a mut dyn Admission>,
+    ) -> Self {
         let speeds = scenario.backends.speeds.iter().copied().cycle();
         let total = scenario.backends.count;
         let backends: Vec<Backend> = (0..total)
@@ -97,10 +127,16 @@ impl<'a> Plant<'a> {
         Self {
             scenario,
             greets: policy.hears_connects(),
+            counts: scenario.contest == Contest::Admission
+                || scenario.client.retries.is_some()
+                || scenario.load.closed.is_some()
+                || !scenario.callers.is_empty(),
             policy,
+            admission,
             reports,
             agenda: Agenda::default(),
             requests: Requests::default(),
+            clients: Clients::new(scenario),
             in_flight: vec![0; count],
             speed: vec![1.0; count],
             delay: vec![0; count],
@@ -110,6 +146,8 @@ impl<'a> Plant<'a> {
             luck: Random::new(seed, "luck"),
             losses: Random::new(seed, "losses"),
             ticks: Random::new(seed, "ticks"),
+            crowd: Random::new(seed, "crowd"),
+            mean: mean(&scenario.service),
             probes: Vec::new(),
             one_way: scenario.network.one_way_micros * 1_000,
             patience: scenario.client.timeout_millis * MILLI,
@@ -135,12 +173,26 @@ impl<'a> Plant<'a> {
             let phase = nanos(self.ticks.uniform() * tick as f64 / 1e9);
             self.agenda.late(phase, Event::Tick(node));
         }
-        self.arrive_later(0);
+        for death in &self.scenario.agent.deaths {
+            for node in Agent::struck(death, self.scenario.nodes) {
+                self.agenda.late(death.to_millis * MILLI, Event::Restart(node));
+            }
+        }
+        if self.scenario.memory.is_some() {
+            self.agenda.late(SECOND, Event::Memory);
+        }
+        self.open_load();
     }
 
     fn happen(&mut self, now: u64, event: Event) {
         match event {
             Event::Arrival => self.arrival(now),
+            Event::Rogue => self.rogue(now),
+            Event::Thought(client) => self.thought(now, client),
+            Event::Retry(place) => self.retry(now, place),
+            Event::Restart(node) => self.restart(now, node),
+            Event::Memory => self.memory(now),
+            Event::Reborn { backend } => self.reborn(now, backend),
             Event::Reach(request) => self.reach(now, request),
             Event::Finish { backend, request } => self.finish(now, backend, request),
             Event::Leave { request } => self.leave(now, request),
@@ -151,63 +203,6 @@ impl<'a> Plant<'a> {
             Event::Rollout { backend, step } => self.rollout(now, backend, step),
             Event::Probe { node, backend } => self.probe(now, node, backend),
         }
-    }
-
-    fn arrive_later(&mut self, now: u64) {
-        let gap = nanos(self.arrivals.exponential() / self.scenario.rate());
-        if now + gap < self.end {
-            self.agenda.lane(Lane::Due, now + gap, Event::Arrival);
-        }
-    }
-
-    fn arrival(&mut self, now: u64) {
-        let node = small(self.arrivals.below(index(self.scenario.nodes)));
-        let work = self.draw();
-        let luck = small(self.luck.below(1_000));
-        let lost = small(self.losses.below(1_000)) < self.scenario.gossip.lost_permille;
-        let workers = self.scenario.backends.workers;
-        let truth = Truth {
-            in_flight: &self.in_flight,
-            speed: &self.speed,
-            delay: &self.delay,
-            workers,
-            service: mean(&self.scenario.service),
-        };
-        let pick = self.policy.pick(index(node), now, &truth);
-        match pick.filter(|pick| pick.backend < self.backends.len()) {
-            Some(pick) => {
-                let backend = small(pick.backend);
-                let request = Request {
-                    sent: now,
-                    work,
-                    node,
-                    backend,
-                    tag: pick.tag,
-                    luck,
-                    lost,
-                    ..Request::default()
-                };
-                let (place, generation) = self.requests.open(request);
-                if let Some(count) = self.in_flight.get_mut(pick.backend) {
-                    *count += 1;
-                }
-                self.agenda
-                    .lane(Lane::Out, now + self.one_way, Event::Reach(place));
-                let patience = Event::Patience {
-                    request: place,
-                    generation,
-                };
-                self.agenda.lane(Lane::Patience, now + self.patience, patience);
-            }
-            None => self.recording.attempts.push(Attempt {
-                sent: now,
-                micros: 0,
-                backend: NOWHERE,
-                end: End::Refused,
-            }),
-        }
-        self.send_probes(now, node);
-        self.arrive_later(now);
     }
 
     fn draw(&mut self) -> u64 {
@@ -280,40 +275,33 @@ impl<'a> Plant<'a> {
         }
     }
 
-    /// The client's side of a request is over.
-    fn close(&mut self, now: u64, place: u32, end: End, report: Option<crate::choice::Report>) {
-        let Some(request) = self.requests.client_done(place) else {
-            return;
-        };
-        let took = micros(now - request.sent);
-        self.recording.attempts.push(Attempt {
-            sent: request.sent,
-            micros: took,
-            backend: request.backend,
-            end,
-        });
-        self.policy.done(&Done {
-            node: index(request.node),
-            backend: index(request.backend),
-            sent: request.sent,
-            now,
-            end,
-            tag: request.tag,
-            report,
-        });
-    }
-
     fn tick(&mut self, now: u64, node: u32) {
-        self.policy.tick(index(node), now);
-        self.recording
-            .isolation(now, node, self.policy.isolated(index(node)));
+        let (agent, nodes) = (&self.scenario.agent, self.scenario.nodes);
+        let dead = agent.dead(node, nodes, now);
+        if !(dead && self.policy.has_agent()) {
+            self.policy.tick(index(node), now);
+            self.recording
+                .isolation(now, node, self.policy.isolated(index(node)));
+        }
+        if let Some(admission) = self.admission.as_deref_mut() {
+            if !dead {
+                admission.tick(index(node), now);
+            }
+            self.recording.mode(now, node, admission.mode(index(node)));
+        }
         self.send_probes(now, node);
-        let tick = (self.scenario.agent.tick_millis * MILLI) as f64;
+        let tick = (self.scenario.agent.tick(node, nodes, now) * MILLI) as f64;
         let jitter = self.scenario.agent.jitter_permille as f64 / 1e3;
         let gap = tick * (1.0 + jitter * (2.0 * self.ticks.uniform() - 1.0));
         let next = now + nanos(gap / SECOND as f64);
         if next < self.end {
             self.agenda.late(next, Event::Tick(node));
+        }
+    }
+
+    fn restart(&mut self, now: u64, node: u32) {
+        if !self.scenario.agent.dead(node, self.scenario.nodes, now) {
+            self.policy.restarted(index(node), now);
         }
     }
 
@@ -331,11 +319,7 @@ impl<'a> Plant<'a> {
 /// Mean work in ns; the cut of a normal distribution is left out, which no oracle minds.
 fn mean(service: &Service) -> f64 {
     match *service {
-        Service::Normal { mean_millis, .. } | Service::Exponential { mean_millis } => mean_millis * 1e6,
-        Service::Fixed { millis } => millis * 1e6,
-        Service::Uniform {
-            low_millis,
-            high_millis,
-        } => (low_millis + high_millis) * 5e5,
+        Service::Normal { mean_millis, .. } => mean_millis * 1e6,
+        _ => service.mean() * 1e6,
     }
 }

@@ -14,6 +14,8 @@ pub enum End {
     Reset,
     /// The client gave up.
     TimedOut,
+    /// Admission refused the connect.
+    Denied,
 }
 
 /// A request that ended.
@@ -74,6 +76,29 @@ pub trait Policy {
 
     /// Whether [`Policy::connected`] matters.
     fn hears_connects(&self) -> bool {
+        false
+    }
+
+    /// A request leaves on a connection that is there already. `None`: the law does not see such requests, and does
+    /// not hear of their end.
+    fn again(&mut self, node: usize, backend: usize, now: u64) -> Option<i32> {
+        let _ = (node, backend, now);
+        None
+    }
+
+    /// The agent of `node` is back after a death, with what it had pinned.
+    fn restarted(&mut self, node: usize, now: u64) {
+        let _ = (node, now);
+    }
+
+    /// Whether [`Policy::tick`] is an agent's, which may die; the client's own balancer does not.
+    fn has_agent(&self) -> bool {
+        false
+    }
+
+    /// The node of `backend` measured its memory: MiB in use, MiB of the limit. True: it will run out, in time to act.
+    fn memory(&mut self, backend: usize, used: f64, limit: f64, now: u64) -> bool {
+        let _ = (backend, used, limit, now);
         false
     }
 

@@ -4,9 +4,13 @@
 //! compiled in; `--scenario` takes their name or a path. Invariant: a scenario that passed [`Scenario::check`] runs
 //! without further questions. Left out: peers and seeds, which belong to the command line.
 
+mod agent;
+mod client;
 mod error;
 mod fault;
 mod gossip;
+mod load;
+mod memory;
 mod rollout;
 mod shipped;
 
@@ -16,9 +20,13 @@ mod tests;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use agent::{Agent, ClockStep, Death, Stall};
+pub use client::{Caller, Client, Connections, Level, Retries, Rogue};
 pub use error::{ErrorCategory, ScenarioError};
 pub use fault::{Fault, Kind, Target};
 pub use gossip::{Gossip, Lie};
+pub use load::{Closed, Load, LoadStep};
+pub use memory::Memory;
 pub use rollout::{Rollout, Step};
 pub use shipped::{names, shipped};
 
@@ -68,6 +76,18 @@ pub struct Scenario {
     /// The agents.
     #[serde(default)]
     pub agent: Agent,
+    /// Who calls; by default one pod a node, of ordinary class.
+    #[serde(default)]
+    pub callers: Vec<Caller>,
+    /// A calling pod that asks for more than its part.
+    #[serde(default)]
+    pub rogue: Option<Rogue>,
+    /// What is judged, and so which rows take part.
+    #[serde(default)]
+    pub contest: Contest,
+    /// Memory of the backends.
+    #[serde(default)]
+    pub memory: Option<Memory>,
     /// What breaks.
     #[serde(default)]
     pub faults: Vec<Fault>,
@@ -77,6 +97,17 @@ pub struct Scenario {
     /// How in-band reports travel.
     #[serde(default)]
     pub gossip: Gossip,
+}
+
+/// What a scenario is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Contest {
+    /// Where connections go: rows are balancers.
+    #[default]
+    Balance,
+    /// Who may connect: rows are laws of admission.
+    Admission,
 }
 
 const fn ten() -> u32 {
@@ -142,30 +173,6 @@ pub enum Service {
     },
 }
 
-/// What is asked: an open loop, requests leave when they are due.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Load {
-    /// Requests a second for each backend, so that another number of backends sees the same utilisation.
-    pub per_backend_second: f64,
-}
-
-/// The clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Client {
-    /// Gives up after this long, ms. The server does not notice and works on.
-    pub timeout_millis: u64,
-}
-
-impl Default for Client {
-    fn default() -> Self {
-        Self {
-            timeout_millis: 5_000,
-        }
-    }
-}
-
 /// The network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -180,25 +187,6 @@ impl Default for Network {
     }
 }
 
-/// The agents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Agent {
-    /// Tick, ms; every agent has its own phase.
-    pub tick_millis: u64,
-    /// Ticks vary by this much either way, permille.
-    pub jitter_permille: u64,
-}
-
-impl Default for Agent {
-    fn default() -> Self {
-        Self {
-            tick_millis: 200,
-            jitter_permille: 50,
-        }
-    }
-}
-
 impl Scenario {
     /// Reads and checks a scenario.
     ///
@@ -210,7 +198,16 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// Requests a second of all nodes together.
+    /// Requests a second that the backends carry while nothing is wrong.
+    #[must_use]
+    pub fn capacity(&self) -> f64 {
+        let speeds = self.backends.speeds.iter().copied().cycle();
+        let count = usize::try_from(self.backends.count).unwrap_or(0);
+        let speed: f64 = speeds.take(count).sum();
+        speed * f64::from(self.backends.workers) / (self.service.mean() / 1e3)
+    }
+
+    /// Requests a second of all nodes together, at the load's own rate.
     #[must_use]
     pub fn rate(&self) -> f64 {
         self.load.per_backend_second * f64::from(self.backends.count)
@@ -287,32 +284,50 @@ impl Scenario {
         for &speed in &self.backends.speeds {
             range("backends.speeds", speed, 1e-3, 1e3)?;
         }
-        range("load.per_backend_second", self.load.per_backend_second, 1e-3, 1e5)?;
-        range(
-            "client.timeout_millis",
-            self.client.timeout_millis as f64,
-            1.0,
-            3.6e6,
-        )?;
+        self.load.check(self.duration_millis)?;
+        self.client.check()?;
+        client::check(&self.callers, self.rogue.as_ref(), self.duration_millis)?;
         range(
             "network.one_way_micros",
             self.network.one_way_micros as f64,
             0.0,
             1e6,
         )?;
-        range("agent.tick_millis", self.agent.tick_millis as f64, 10.0, 60_000.0)?;
-        range(
-            "agent.jitter_permille",
-            self.agent.jitter_permille as f64,
-            0.0,
-            500.0,
-        )?;
+        self.agent.check(self.duration_millis)?;
+        if let Some(memory) = &self.memory {
+            memory.check(self.duration_millis)?;
+        }
         Ok(())
     }
 }
 
 impl Service {
-    /// Mean of the distribution before any cut, ms.
+    /// Mean, ms, the cut of a normal distribution included.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        match *self {
+            Self::Normal {
+                mean_millis,
+                sigma_millis,
+                least_millis,
+            } => {
+                if sigma_millis <= 0.0 {
+                    return mean_millis.max(least_millis);
+                }
+                let a = (least_millis - mean_millis) / sigma_millis;
+                let below = 0.5 * (1.0 + libm::erf(a / std::f64::consts::SQRT_2));
+                let density = libm::exp(-a * a / 2.0) / libm::sqrt(std::f64::consts::TAU);
+                least_millis * below + mean_millis * (1.0 - below) + sigma_millis * density
+            }
+            Self::Exponential { mean_millis } => mean_millis,
+            Self::Fixed { millis } => millis,
+            Self::Uniform {
+                low_millis,
+                high_millis,
+            } => f64::midpoint(low_millis, high_millis),
+        }
+    }
+
     fn check(&self) -> Result<(), ScenarioError> {
         match *self {
             Self::Normal {

@@ -111,7 +111,7 @@ impl Audited {
 fn words(kernel: &Kernel, now: u64) {
     let at = continuity_harness::choice::kms(now);
     for (index, record) in kernel.chooser.records.iter().enumerate() {
-        assert!(record.pen <= 2_560 && record.trust <= 256);
+        assert!(record.pen <= 2_560 && record.words.trust <= 256);
         assert!(record.infl >= 0, "more requests ended than began");
         let score = kernel.chooser.score(index, at).unwrap();
         assert!(score.abs() < 1 << 16, "score {score}");
@@ -191,9 +191,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
             };
             scenario.service = Service::Exponential { mean_millis: mean };
             let rate = load * f64::from(workers) * 1e3 / mean;
-            scenario.load = Load {
-                per_backend_second: rate.min(400.0 / f64::from(count)),
-            };
+            scenario.load = Load::steady(rate.min(400.0 / f64::from(count)));
             scenario.faults = faults;
             scenario.check().unwrap();
             scenario

@@ -10,7 +10,10 @@ fn golden() -> (Record, Words) {
         q: 40,
         infl: 2,
         own_at: 1,
-        trust: 160,
+        words: RecordWords {
+            trust: 160,
+            ..RecordWords::default()
+        },
         has: 1,
         ..Record::default()
     };
@@ -29,7 +32,7 @@ fn layouts_match_the_header() {
     assert_eq!(size_of::<Record>(), 64);
     assert_eq!(size_of::<Words>(), 32);
     assert_eq!(size_of::<Report>(), 8);
-    assert_eq!(std::mem::offset_of!(Record, shl), 56);
+    assert_eq!(std::mem::offset_of!(Record, words), 56);
     assert_eq!(std::mem::offset_of!(Words, drip), 16);
 }
 
@@ -199,7 +202,7 @@ fn the_memory_is_the_second_candidate_unless_it_is_off() {
     chooser.words.mem_on = 1;
     chooser.start(0);
     assert_eq!(chooser.pick(1), Some(1));
-    chooser.records[1].off = 1;
+    chooser.records[1].words.off = 1;
     assert_eq!(chooser.pick(1), Some(0));
 }
 
@@ -292,10 +295,13 @@ fn record() -> impl Strategy<Value = Record> {
             pen,
             lw,
             lts,
-            shl,
-            trust,
-            fixed,
-            off,
+            words: RecordWords {
+                shl,
+                trust,
+                fixed,
+                off,
+                reserved: 0,
+            },
             ..Record::default()
         },
     )
@@ -332,7 +338,7 @@ proptest! {
     fn an_old_or_distrusted_report_has_no_influence(
         record in record(), other in record(), words in words(), now: u32, distrust: bool,
     ) {
-        let aged = |mut r: Record| { if distrust { r.trust = 0 } else { r.ts = now.wrapping_sub(34_000) } r };
+        let aged = |mut r: Record| { if distrust { r.words.trust = 0 } else { r.ts = now.wrapping_sub(34_000) } r };
         let first = aged(record);
         let second = aged(Record { l: other.l, rif: other.rif, q: other.q, e: other.e, has: 1, ..record });
         let chooser = Chooser { words, records: vec![first, second], ..Chooser::new(2, 0) };
@@ -368,7 +374,7 @@ proptest! {
         records in prop::collection::vec(record(), 5), words in words(), now: u32, cursor: u32,
     ) {
         let mut chooser = Chooser { words: Words { mem: 4, ..words }, records, ..Chooser::new(4, cursor) };
-        chooser.records[4].off = 1;
+        chooser.records[4].words.off = 1;
         for step in 0..128 {
             prop_assert!(chooser.pick(now.wrapping_add(step)).unwrap() < 4);
         }
@@ -376,7 +382,9 @@ proptest! {
 
     #[test]
     fn the_smaller_score_wins_and_a_tie_goes_to_the_slot(a in record(), b in record(), words in words(), now: u32) {
-        let mut chooser = Chooser { words: Words { mem: 1, mem_on: 1, ..words }, records: vec![a, Record { off: 0, ..b }], ..Chooser::new(2, 0) };
+        let mut b = b;
+        b.words.off = 0;
+        let mut chooser = Chooser { words: Words { mem: 1, mem_on: 1, ..words }, records: vec![a, b], ..Chooser::new(2, 0) };
         chooser.slots.id = [0; SLOTS];
         let wins = chooser.score(1, now) < chooser.score(0, now);
         prop_assert_eq!(chooser.pick(now), Some(usize::from(wins)));

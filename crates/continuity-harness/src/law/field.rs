@@ -1,7 +1,7 @@
 //! The product's agent: samples → `continuity_field::step` → words and slots.
 
 use continuity_field::{
-    Advice, BackendState, Nanos, OFF, Outcome, Regression, Samples, SetConfig, SetState, step,
+    Advice, BackendState, BackendView, Nanos, OFF, Outcome, Regression, Samples, SetConfig, SetState, step,
 };
 
 use super::{Agent, Kernel, Law, Plan};
@@ -44,6 +44,37 @@ impl Field {
         }
     }
 
+    /// One tick; `seen` hears what the law is asked before it decides.
+    pub fn decide(
+        &mut self,
+        kernel: &mut Kernel,
+        plan: &Plan,
+        now: u64,
+        seen: impl FnOnce(&Samples<'_>, Nanos),
+    ) {
+        kernel.read(now);
+        let interval = Nanos(if kernel.since == 0 {
+            0
+        } else {
+            now.saturating_sub(kernel.since)
+        });
+        let advice = Advice {
+            active_nodes: plan.nodes,
+            offered_milli_per_second: plan.milli_per_second,
+            verdicts: &plan.verdicts,
+        };
+        let samples = Samples {
+            interval,
+            backends: &kernel.samples,
+            advice,
+            regression: self.learned(kernel),
+        };
+        seen(&samples, Nanos(now));
+        let outcome = step(&mut self.state, &samples, &self.config, Nanos(now));
+        publish(kernel, outcome);
+        kernel.reset(now);
+    }
+
     /// What the last step decided.
     #[must_use]
     pub fn outcome(&self) -> &Outcome {
@@ -56,22 +87,20 @@ impl Agent for Field {
     const BLAMES_TIMEOUTS: bool = false;
 
     fn tick(&mut self, kernel: &mut Kernel, plan: &Plan, now: u64) {
-        kernel.read(now);
-        let interval = Nanos(if kernel.since == 0 { 0 } else { now - kernel.since });
-        let advice = Advice {
-            active_nodes: plan.nodes,
-            offered_milli_per_second: plan.milli_per_second,
-            verdicts: &[],
-        };
-        let samples = Samples {
-            interval,
-            backends: &kernel.samples,
-            advice,
-            regression: self.learned(kernel),
-        };
-        let outcome = step(&mut self.state, &samples, &self.config, Nanos(now));
-        publish(kernel, outcome);
-        kernel.reset(now);
+        self.decide(kernel, plan, now, |_, _| {});
+    }
+
+    fn views(&self) -> &[BackendView] {
+        &self.state.outcome().backends
+    }
+
+    /// What the page holds comes back; a page that does not read is a fresh start.
+    fn restart(&mut self, kernel: &mut Kernel) {
+        let mut page = Vec::new();
+        self.state.save(&mut page);
+        self.state = SetState::restore(&page).unwrap_or_default();
+        self.before = kernel.chooser.regression;
+        kernel.forget();
     }
 
     fn isolated(&self) -> usize {
@@ -98,10 +127,10 @@ fn publish(kernel: &mut Kernel, outcome: &Outcome) {
         (u64::from(kms(drip.due.0)) << 32) | (u64::from(drip.backend) + 1)
     });
     for (record, view) in chooser.records.iter_mut().zip(&outcome.backends) {
-        record.off = u8::from(view.choice.off);
-        record.shl = i16::try_from(view.choice.shl).unwrap_or(0);
-        record.trust = u16::try_from(view.choice.trust).unwrap_or(0);
-        record.fixed = view
+        record.words.off = u8::from(view.choice.off);
+        record.words.shl = i16::try_from(view.choice.shl).unwrap_or(0);
+        record.words.trust = u16::try_from(view.choice.trust).unwrap_or(0);
+        record.words.fixed = view
             .choice
             .fixed
             .and_then(|fixed| u16::try_from(fixed).ok())

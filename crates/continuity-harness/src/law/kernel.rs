@@ -16,6 +16,18 @@ struct Heard {
     seen: u32,
 }
 
+impl Heard {
+    fn of(record: &Record) -> Self {
+        Self {
+            rx: record.rx,
+            rnew: record.rnew,
+            pair_n: record.pair_n,
+            said: record.pair_said,
+            seen: record.pair_seen,
+        }
+    }
+}
+
 /// The kernel side of one node.
 #[derive(Debug)]
 pub struct Kernel {
@@ -128,6 +140,14 @@ impl Kernel {
         }
     }
 
+    /// A request leaves on a connection that is there already.
+    pub fn again(&mut self, backend: usize, now: u64) {
+        self.start(backend, now);
+        if let Some(sample) = self.samples.get_mut(backend) {
+            sample.attempts -= 1;
+        }
+    }
+
     /// It was accepted.
     pub fn connected(&mut self, backend: usize) {
         if let Some(sample) = self.samples.get_mut(backend) {
@@ -146,13 +166,16 @@ impl Kernel {
             match end {
                 End::Answered => {
                     sample.answered += 1;
-                    if let Some(count) = sample.turnaround.get_mut(bucket((now - sent) / 1_000)) {
+                    if let Some(count) = sample
+                        .turnaround
+                        .get_mut(bucket(now.saturating_sub(sent) / 1_000))
+                    {
                         *count += 1;
                     }
                 }
                 End::Refused => sample.refused += 1,
                 End::Reset => sample.reset_before_data += 1,
-                End::TimedOut => sample.abandoned += 1,
+                End::TimedOut | End::Denied => sample.abandoned += 1,
             }
         }
     }
@@ -189,13 +212,15 @@ impl Kernel {
                 said: record.pair_said.wrapping_sub(heard.said),
                 seen: record.pair_seen.wrapping_sub(heard.seen),
             });
-            *heard = Heard {
-                rx: record.rx,
-                rnew: record.rnew,
-                pair_n: record.pair_n,
-                said: record.pair_said,
-                seen: record.pair_seen,
-            };
+            *heard = Heard::of(record);
+        }
+    }
+
+    /// Another process reads from now on: what was counted before is nobody's.
+    pub fn forget(&mut self) {
+        self.reset(0);
+        for (heard, record) in self.heard.iter_mut().zip(&self.chooser.records) {
+            *heard = Heard::of(record);
         }
     }
 

@@ -83,11 +83,19 @@ impl Reference {
     fn isolate(&mut self, kernel: &Kernel, now: u64) {
         let Some(peers) = self.peers() else { return };
         let reported = f64::from(kernel.chooser.words.wm);
-        let failed_lately = |b: &Backend| b.last_failure.is_some_and(|at| now - at < 30 * SECOND);
+        let failed_lately = |b: &Backend| {
+            b.last_failure
+                .is_some_and(|at| now.saturating_sub(at) < 30 * SECOND)
+        };
         let failing = self.backends.iter().filter(|b| failed_lately(b)).count();
         let mut bad: Vec<(f64, usize)> = Vec::new();
         for (index, (backend, record)) in self.backends.iter_mut().zip(&kernel.chooser.records).enumerate() {
-            let alone = failing <= usize::from(backend.last_failure.is_some_and(|at| now - at < 30 * SECOND));
+            let alone = failing
+                <= usize::from(
+                    backend
+                        .last_failure
+                        .is_some_and(|at| now.saturating_sub(at) < 30 * SECOND),
+                );
             let report = trust::level(record, now).map(|(level, age)| (f64::from(level) - reported, age));
             let verdict = backend.judge(peers, report, record, alone, now);
             if backend.isolated.is_none() && verdict == Verdict::Bad {
@@ -182,15 +190,15 @@ impl Reference {
             .zip(&mut kernel.chooser.records)
             .zip(&self.table)
         {
-            record.off = u8::from(slots == 0 && many <= SLOTS);
+            record.words.off = u8::from(slots == 0 && many <= SLOTS);
             let octaves = if slots == 0 {
                 0.0
             } else {
                 256.0 * libm::log2(f64::from(slots) / fair)
             };
-            record.shl = i16::try_from(rounded(octaves)).unwrap_or(0);
-            record.trust = backend.trust_now(now);
-            record.fixed = if backend.isolated.is_some() { fixed } else { 0 };
+            record.words.shl = i16::try_from(rounded(octaves)).unwrap_or(0);
+            record.words.trust = backend.trust_now(now);
+            record.words.fixed = if backend.isolated.is_some() { fixed } else { 0 };
         }
     }
 
@@ -216,7 +224,7 @@ impl Agent for Reference {
 
     fn tick(&mut self, kernel: &mut Kernel, plan: &Plan, now: u64) {
         kernel.read(now);
-        let interval = seconds(now - if self.before == 0 { now } else { self.before });
+        let interval = seconds(now.saturating_sub(if self.before == 0 { now } else { self.before }));
         self.before = now;
         for (backend, sample) in self.backends.iter_mut().zip(&kernel.samples) {
             backend.observe(sample, now);

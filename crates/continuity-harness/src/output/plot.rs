@@ -1,4 +1,5 @@
-//! Two pictures for each scenario: 99th percentile and share of the sick backend over time, every row a line.
+//! Pictures for each scenario: 99th percentile, share of the sick backend, and nodes that act, over time; every row a
+//! line.
 
 use std::path::Path;
 
@@ -7,14 +8,12 @@ use plotters::prelude::*;
 use super::OutputError;
 use crate::experiment::Cell;
 
-/// Draws `<scenario>-n<N>-b<B>-{p99,share}.svg` into `folder`, first seed of every row.
+/// Draws `<scenario>-n<N>-b<B>-{p99,share,acting}.svg` into `folder`, first seed of every row.
 ///
 /// # Errors
 /// The folder cannot be written.
 pub fn plots(folder: &Path, cells: &[Cell]) -> Result<(), OutputError> {
-    for group in
-        cells.chunk_by(|a, b| (&a.scenario, a.nodes, a.backends) == (&b.scenario, b.nodes, b.backends))
-    {
+    for group in cells.chunk_by(|a, b| a.same_case(b)) {
         let Some(first) = group.first() else { continue };
         let stem = format!("{}-n{}-b{}", first.scenario, first.nodes, first.backends);
         let title = |what: &str| {
@@ -43,6 +42,19 @@ pub fn plots(folder: &Path, cells: &[Cell]) -> Result<(), OutputError> {
             &share,
             false,
         )?;
+        let acting: Vec<_> = group
+            .iter()
+            .filter(|cell| cell.series.acting.iter().any(|&percent| percent > 0.0))
+            .map(|cell| (cell.peer, cell.series.acting.as_slice()))
+            .collect();
+        if !acting.is_empty() {
+            draw(
+                &folder.join(format!("{stem}-acting.svg")),
+                &title("nodes that isolate or limit, %"),
+                &acting,
+                false,
+            )?;
+        }
     }
     Ok(())
 }

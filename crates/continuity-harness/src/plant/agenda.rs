@@ -14,6 +14,18 @@ use crate::scenario::Step;
 pub(super) enum Event {
     /// A request is due at a client.
     Arrival,
+    /// The rogue wants one more.
+    Rogue,
+    /// A client of a closed loop has thought.
+    Thought(u32),
+    /// What failed is tried again.
+    Retry(u32),
+    /// The agent of a node is back.
+    Restart(u32),
+    /// Nodes measure the memory of their pods.
+    Memory,
+    /// The replacement of a killed pod is ready.
+    Reborn { backend: u32 },
     /// A request reaches its backend.
     Reach(u32),
     /// A worker of a backend is done with a request.

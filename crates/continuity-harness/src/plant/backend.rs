@@ -20,6 +20,8 @@ pub(super) enum Mode {
     Refuse,
     /// Accepts and stays silent.
     Hang,
+    /// Nothing comes back.
+    Vanish,
 }
 
 /// What is wrong at the moment.
@@ -65,6 +67,7 @@ impl Condition {
                 Kind::Reset { after_millis } => condition.mode = Mode::Reset(nanos(after_millis / 1e3)),
                 Kind::Refuse => condition.mode = Mode::Refuse,
                 Kind::Hang => condition.mode = Mode::Hang,
+                Kind::Vanish => condition.mode = Mode::Vanish,
                 Kind::Errors { permille } => condition.errors = permille,
             }
         }
@@ -83,6 +86,10 @@ pub(super) struct Backend {
     pub(super) gone: bool,
     /// Multiple of its speed while cold.
     pub(super) warmth: f64,
+    /// When its pod started, ns.
+    pub(super) born: u64,
+    /// Its node said that its memory will run out.
+    pub(super) warned: bool,
     /// Requests that wait for a worker.
     pub(super) queue: VecDeque<u32>,
     /// Busy workers.
@@ -102,6 +109,8 @@ impl Backend {
             condition: Condition::default(),
             gone: false,
             warmth: 1.0,
+            born: 0,
+            warned: false,
             queue: VecDeque::new(),
             busy: 0,
             pod: Pod::default(),

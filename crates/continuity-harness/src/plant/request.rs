@@ -1,26 +1,52 @@
 //! Open requests, in places that are used again: a run opens 10^5 to 10^8, some thousand at a time.
 
-/// One request.
+/// What a caller wants, over all its attempts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wish {
+    /// When it was first due, ns.
+    pub(super) due: u64,
+    /// Work at speed 1, ns.
+    pub(super) work: u64,
+    /// Whose node.
+    pub(super) node: u32,
+    /// Which calling pod.
+    pub(super) caller: u32,
+    /// Which client of a closed loop; `NOBODY` in an open one.
+    pub(super) client: u32,
+    /// Draw for random errors, 0..1000.
+    pub(super) luck: u32,
+    /// Kind of caller, an index into the scenario's.
+    pub(super) kind: u8,
+    /// Attempts made.
+    pub(super) attempt: u8,
+    /// Its reports are lost on the way.
+    pub(super) lost: bool,
+}
+
+/// No client of a closed loop; no kept connection.
+pub(super) const NOBODY: u32 = u32::MAX;
+
+/// One attempt under way.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Request {
+    /// What it is for.
+    pub(super) wish: Wish,
     /// When it left, ns.
     pub(super) sent: u64,
     /// When it reached its backend, ns.
     pub(super) arrived: u64,
-    /// Work at speed 1, ns.
-    pub(super) work: u64,
-    /// Whose.
-    pub(super) node: u32,
     /// Where.
     pub(super) backend: u32,
-    /// What the law remembers.
-    pub(super) tag: i32,
+    /// What the law remembers; without it the law does not hear of the end.
+    pub(super) tag: Option<i32>,
+    /// What admission remembers, if it was asked.
+    pub(super) ticket: Option<u32>,
+    /// The kept connection it is on, or `NOBODY`.
+    pub(super) connection: u32,
     /// In flight at the backend when it came.
     pub(super) rif: u32,
-    /// Draw for random errors, 0..1000.
-    pub(super) luck: u32,
-    /// Its reports are lost on the way.
-    pub(super) lost: bool,
+    /// The first on its connection: a pick decided where it goes.
+    pub(super) fresh: bool,
     /// The backend will never answer.
     pub(super) hung: bool,
     pub(super) generation: u32,

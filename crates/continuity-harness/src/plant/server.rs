@@ -21,6 +21,10 @@ impl Plant<'_> {
         request.arrived = now;
         request.rif = backend.pod.rif;
         let back = now + self.one_way;
+        if backend.condition.mode == Mode::Vanish {
+            request.hung = true;
+            return backend.pod.request(kms(now));
+        }
         if backend.condition.mode == Mode::Refuse || backend.gone {
             self.release(place);
             let failure = Back::Failure {
@@ -29,11 +33,11 @@ impl Plant<'_> {
             };
             return self.agenda.lane(Lane::Back, back, Event::Return(failure));
         }
-        if self.greets {
-            let speaks = self.reports == Reports::Live && !request.lost;
+        if self.greets && request.fresh {
+            let speaks = self.reports == Reports::Live && !request.wish.lost;
             let report = speaks.then(|| backend.herald.write(&backend.pod, now)).flatten();
             let greeting = Back::Greeting {
-                node: request.node,
+                node: request.wish.node,
                 backend: request.backend,
                 report,
             };
@@ -42,18 +46,14 @@ impl Plant<'_> {
         backend.pod.request(kms(now));
         match backend.condition.mode {
             Mode::Reset(after) => self.reset(now, place, after),
-            Mode::Serve if request.luck < backend.condition.errors => self.reset(now, place, 0),
+            Mode::Serve if request.wish.luck < backend.condition.errors => self.reset(now, place, 0),
             Mode::Hang => request.hung = true,
-            Mode::Serve | Mode::Refuse => {
+            Mode::Serve | Mode::Refuse | Mode::Vanish => {
+                let which = request.backend;
+                backend.queue.push_back(place);
                 if backend.busy < self.scenario.backends.workers {
                     backend.busy += 1;
-                    let event = Event::Finish {
-                        backend: request.backend,
-                        request: place,
-                    };
-                    self.agenda.late(now + backend.service(request.work), event);
-                } else {
-                    backend.queue.push_back(place);
+                    self.next_in_line(now, which);
                 }
             }
         }
@@ -84,24 +84,66 @@ impl Plant<'_> {
     }
 
     pub(super) fn finish(&mut self, now: u64, which: u32, place: u32) {
-        let Some(backend) = self.backends.get_mut(index(which)) else {
+        self.next_in_line(now, which);
+        let Some(backend) = self.backends.get(index(which)) else {
             return;
         };
-        match backend.queue.pop_front() {
-            Some(next) => {
-                let work = self.requests.get_mut(next).map_or(0, |request| request.work);
-                let event = Event::Finish {
-                    backend: which,
-                    request: next,
-                };
-                self.agenda.late(now + backend.service(work), event);
-            }
-            None => backend.busy -= 1,
+        if backend.condition.mode == Mode::Vanish {
+            return self.lose(now, place);
         }
         match backend.condition.delay {
             0 => self.leave(now, place),
             delay => self.agenda.late(now + delay, Event::Leave { request: place }),
         }
+    }
+
+    /// A worker is free: it takes what waits longest, unless a law in the server drops it.
+    fn next_in_line(&mut self, now: u64, which: u32) {
+        loop {
+            let Some(backend) = self.backends.get_mut(index(which)) else {
+                return;
+            };
+            let Some(next) = backend.queue.pop_front() else {
+                backend.busy -= 1;
+                return;
+            };
+            let Some(request) = self.requests.get_mut(next) else {
+                continue;
+            };
+            if let Some(admission) = self.admission.as_deref_mut()
+                && !admission.serve(index(which), now - request.arrived, now)
+            {
+                backend.pod.gone(kms(now));
+                self.release(next);
+                let failure = Event::Return(Back::Failure {
+                    request: next,
+                    refused: true,
+                });
+                self.agenda.lane(Lane::Back, now + self.one_way, failure);
+                continue;
+            }
+            let event = Event::Finish {
+                backend: which,
+                request: next,
+            };
+            return self.agenda.late(now + backend.service(request.wish.work), event);
+        }
+    }
+
+    /// What a backend had worked on when it vanished: its client waits in vain, or has left already.
+    fn lose(&mut self, now: u64, place: u32) {
+        let Some(request) = self.requests.get_mut(place) else {
+            return;
+        };
+        if request.client {
+            request.hung = true;
+            return;
+        }
+        if let Some(backend) = self.backends.get_mut(index(request.backend)) {
+            backend.pod.gone(kms(now));
+        }
+        self.release(place);
+        self.requests.server_done(place);
     }
 
     pub(super) fn leave(&mut self, now: u64, place: u32) {
@@ -115,7 +157,7 @@ impl Plant<'_> {
         let took = micros(now - request.arrived);
         backend.pod.response(took, false, kms(now));
         backend.sensor.finished(request.rif, took);
-        let speaks = self.reports == Reports::Live && !request.lost;
+        let speaks = self.reports == Reports::Live && !request.wish.lost;
         let report = speaks.then(|| backend.herald.write(&backend.pod, now)).flatten();
         let answer = Event::Return(Back::Answer {
             request: place,

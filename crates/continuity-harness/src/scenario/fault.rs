@@ -51,6 +51,8 @@ pub enum Kind {
     Refuse,
     /// Accepts and never answers.
     Hang,
+    /// Gone with its zone: nothing comes back, not even from what it was working on.
+    Vanish,
     /// A share of requests is reset at once, permille.
     Errors {
         /// Permille.
@@ -163,7 +165,7 @@ impl Fault {
             Kind::Slow { speed } | Kind::Ramp { speed } => range("faults.speed", speed, 1e-3, 1e3)?,
             Kind::Reset { after_millis } => range("faults.after_millis", after_millis, 0.0, 1e6)?,
             Kind::Errors { permille } => range("faults.permille", f64::from(permille), 0.0, 1e3)?,
-            Kind::Refuse | Kind::Hang => {}
+            Kind::Refuse | Kind::Hang | Kind::Vanish => {}
         }
         match &self.target {
             Target::Share { permille }

@@ -96,3 +96,88 @@ fn a_rolling_update_replaces_one_backend_after_the_other() {
             .contains("rollout.cold_speed is 0")
     );
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn whatever_the_file_says_it_is_a_scenario_or_an_error(
+        which in 0..1_000_usize, at in 0..3_000_usize, put in "[-{}:a-z0-9., ]{0,12}", cut: bool,
+    ) {
+        let list = names();
+        let whole = serde_yaml_ng::to_string(&shipped(list[which % list.len()]).unwrap()).unwrap();
+        let place = at % whole.len();
+        if whole.is_char_boundary(place) {
+            let rest = if cut { "" } else { &whole[place..] };
+            let _ = Scenario::parse(&format!("{}{put}{rest}", &whole[..place]));
+        }
+    }
+}
+
+#[test]
+fn a_wrong_number_is_named_by_its_field_and_its_range() {
+    let wrong = |name: &str, change: &dyn Fn(&mut Scenario)| {
+        let mut scenario = shipped(name).unwrap();
+        change(&mut scenario);
+        scenario.check().unwrap_err().to_string()
+    };
+    let says = [
+        (
+            wrong("S9", &|s| s.callers[0].permille = 201),
+            "callers.permille (sum) is 1001, must be from 1000",
+        ),
+        (
+            wrong("S9", &|s| s.load.steps[0].factor = 0.0),
+            "load.steps.factor is 0",
+        ),
+        (
+            wrong("S9", &|s| s.load.steps[1].from_millis = 1),
+            "load.steps.from_millis is 1, must be from 30000",
+        ),
+        (
+            wrong("S9r", &|s| s.client.retries.as_mut().unwrap().most = 99),
+            "client.retries.most is 99",
+        ),
+        (
+            wrong("S19", &|s| s.client.connections.as_mut().unwrap().streams = 0),
+            "client.connections.streams is 0",
+        ),
+        (
+            wrong("S13", &|s| s.agent.deaths[0].to_millis = 10),
+            "agent.deaths.from_millis is 20000",
+        ),
+        (
+            wrong("S16", &|s| s.memory.as_mut().unwrap().tooth_mib = 900.0),
+            "memory.tooth_mib is 900",
+        ),
+        (
+            wrong("S0-clock", &|s| s.agent.clock_steps[0].by_millis = 99_999_999),
+            "agent.clock_steps.by_millis",
+        ),
+        (
+            wrong("S18", &|s| s.rogue.as_mut().unwrap().factor = f64::INFINITY),
+            "rogue.factor is inf",
+        ),
+        (
+            wrong("S18", &|s| s.rogue.as_mut().unwrap().caller = 3),
+            "rogue.caller is 3",
+        ),
+        (
+            wrong("S0-closed", &|s| s.load.closed.as_mut().unwrap().clients = 0),
+            "load.closed.clients is 0",
+        ),
+        (
+            wrong("S1-verdicts", &|s| s.agent.verdicts_late_millis = Some(1 << 40)),
+            "agent.verdicts_late_millis",
+        ),
+    ];
+    for (said, wanted) in says {
+        assert!(said.contains(wanted), "{said}");
+    }
+}
+
+#[test]
+fn the_capacity_is_that_of_the_published_plant() {
+    assert!((shipped("S9").unwrap().capacity() - 727.0).abs() < 1.0);
+    assert!((shipped("S0").unwrap().capacity() - 1_817.5).abs() < 2.0);
+}

@@ -203,7 +203,7 @@ impl Backend {
     pub(super) fn share(&mut self, now: u64) -> f64 {
         let back = match self.returning {
             Some(since) => {
-                let factor = 0.02 * libm::exp2(seconds(now - since));
+                let factor = 0.02 * libm::exp2(seconds(now.saturating_sub(since)));
                 if factor >= 1.0 {
                     self.returning = None;
                 }

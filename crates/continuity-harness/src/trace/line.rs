@@ -1,0 +1,306 @@
+//! The lines of a trace, and how samples become lines and samples again.
+
+use continuity_field::histogram::{AGE_BUCKETS, BUCKETS};
+use continuity_field::{
+    Advice, BackendId, BackendSample, Locality, Nanos, Regression, ReportSample, Samples, SetState, Verdict,
+    VerdictKind,
+};
+use serde::{Deserialize, Serialize};
+
+use super::TraceError;
+
+/// The first line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// [`super::FORMAT`].
+    pub format: String,
+    /// [`super::VERSION`].
+    pub version: u32,
+    /// Where it comes from, for people.
+    pub source: String,
+    /// The seed in the set's constants; the others are the preset's.
+    pub seed: u64,
+}
+
+/// One tick.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tick {
+    /// Number, one more with each tick.
+    pub tick: u64,
+    /// The node's clock, ns.
+    pub now: u64,
+    /// Time that the deltas cover, ns.
+    pub interval: u64,
+    /// The agent was restarted before this tick, with what it had pinned.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub restarted: bool,
+    /// Active nodes of the plan.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub nodes: u32,
+    /// Offered rate of the plan, thousandths a second.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub offered: u64,
+    /// Verdicts of the plan: (backend, release, given, expires).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub verdicts: Vec<(u64, bool, u64, u64)>,
+    /// n, Σx, Σy, Σx², Σxy.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub regression: (u64, i64, i64, i64, i64),
+    /// The backends.
+    pub backends: Vec<Backend>,
+    /// [`super::digest`] of what was decided.
+    pub decided: u64,
+}
+
+/// One backend's sample; zero is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Backend {
+    id: u64,
+    #[serde(skip_serializing_if = "is_default")]
+    out_of_service: bool,
+    #[serde(skip_serializing_if = "is_default")]
+    capacity: u32,
+    /// 0 = elsewhere, 1 = this zone, 2 = this node.
+    #[serde(skip_serializing_if = "is_default")]
+    near: u8,
+    /// attempts, established, refused, timed out, reset before data, answered, abandoned.
+    #[serde(skip_serializing_if = "is_default")]
+    counters: [u64; 7],
+    #[serde(skip_serializing_if = "is_default")]
+    turnaround: Vec<(u16, u32)>,
+    #[serde(skip_serializing_if = "is_default")]
+    in_flight: u32,
+    #[serde(skip_serializing_if = "is_default")]
+    unanswered: Vec<(u16, u32)>,
+    #[serde(skip_serializing_if = "is_default")]
+    level: Option<i32>,
+    #[serde(skip_serializing_if = "is_default")]
+    penalty: u32,
+    #[serde(skip_serializing_if = "is_default")]
+    stall: Option<u32>,
+    #[serde(skip_serializing_if = "is_default")]
+    report: Option<Report>,
+}
+
+/// The newest report of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Report {
+    level: i32,
+    in_flight: u16,
+    queue: u16,
+    errors: u8,
+    age: u64,
+    received: u32,
+    renewed: u32,
+    paired: u32,
+    said: u32,
+    seen: u32,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn sparse(counts: &[u32]) -> Vec<(u16, u32)> {
+    (0..)
+        .zip(counts.iter().copied())
+        .filter(|(_, count)| *count > 0)
+        .collect()
+}
+
+/// Puts sparse counts back; the line is for the message.
+fn dense(counts: &[(u16, u32)], into: &mut [u32], what: &'static str, line: usize) -> Result<(), TraceError> {
+    for &(bucket, count) in counts {
+        let limit = into.len() as u64;
+        *into.get_mut(usize::from(bucket)).ok_or(TraceError::Range {
+            line,
+            what,
+            value: u64::from(bucket),
+            limit,
+        })? = count;
+    }
+    Ok(())
+}
+
+impl Backend {
+    fn of(sample: &BackendSample) -> Self {
+        let report = sample.report.map(|report| Report {
+            level: report.level,
+            in_flight: report.in_flight,
+            queue: report.queue,
+            errors: report.errors,
+            age: report.age.0,
+            received: report.received,
+            renewed: report.renewed,
+            paired: report.paired,
+            said: report.said,
+            seen: report.seen,
+        });
+        Self {
+            id: sample.id.0,
+            out_of_service: !sample.in_service,
+            capacity: sample.capacity,
+            near: match sample.locality {
+                Locality::Elsewhere => 0,
+                Locality::Zone => 1,
+                Locality::Node => 2,
+            },
+            counters: [
+                sample.attempts,
+                sample.established,
+                sample.refused,
+                sample.timed_out,
+                sample.reset_before_data,
+                sample.answered,
+                sample.abandoned,
+            ],
+            turnaround: sparse(&sample.turnaround),
+            in_flight: sample.in_flight,
+            unanswered: sparse(&sample.unanswered),
+            level: sample.level,
+            penalty: sample.penalty,
+            stall: sample.stall_permille,
+            report,
+        }
+    }
+
+    fn sample(&self, line: usize) -> Result<BackendSample, TraceError> {
+        let mut sample = BackendSample::new(BackendId(self.id));
+        sample.in_service = !self.out_of_service;
+        sample.capacity = self.capacity;
+        sample.locality = match self.near {
+            2 => Locality::Node,
+            1 => Locality::Zone,
+            _ => Locality::Elsewhere,
+        };
+        [
+            sample.attempts,
+            sample.established,
+            sample.refused,
+            sample.timed_out,
+            sample.reset_before_data,
+            sample.answered,
+            sample.abandoned,
+        ] = self.counters;
+        debug_assert_eq!(
+            (sample.turnaround.len(), sample.unanswered.len()),
+            (BUCKETS, AGE_BUCKETS)
+        );
+        dense(
+            &self.turnaround,
+            &mut sample.turnaround,
+            "turnaround bucket",
+            line,
+        )?;
+        dense(
+            &self.unanswered,
+            &mut sample.unanswered,
+            "unanswered bucket",
+            line,
+        )?;
+        sample.in_flight = self.in_flight;
+        sample.level = self.level;
+        sample.penalty = self.penalty;
+        sample.stall_permille = self.stall;
+        sample.report = self.report.map(|report| ReportSample {
+            level: report.level,
+            in_flight: report.in_flight,
+            queue: report.queue,
+            errors: report.errors,
+            age: Nanos(report.age),
+            received: report.received,
+            renewed: report.renewed,
+            paired: report.paired,
+            said: report.said,
+            seen: report.seen,
+        });
+        Ok(sample)
+    }
+}
+
+/// The samples of a tick, owned.
+#[derive(Debug)]
+pub(super) struct Input {
+    pub(super) interval: Nanos,
+    backends: Vec<BackendSample>,
+    verdicts: Vec<Verdict>,
+    nodes: u32,
+    offered: u64,
+    regression: Regression,
+}
+
+impl Input {
+    pub(super) fn samples(&self) -> Samples<'_> {
+        Samples {
+            interval: self.interval,
+            backends: &self.backends,
+            advice: Advice {
+                active_nodes: self.nodes,
+                offered_milli_per_second: self.offered,
+                verdicts: &self.verdicts,
+            },
+            regression: self.regression,
+        }
+    }
+}
+
+impl Tick {
+    /// A line of what went in; `decided` is filled in afterwards.
+    #[must_use]
+    pub fn of(tick: u64, now: Nanos, samples: &Samples<'_>) -> Self {
+        let sums = samples.regression;
+        let verdict = |verdict: &Verdict| {
+            let release = verdict.kind == VerdictKind::Release;
+            (verdict.backend.0, release, verdict.given.0, verdict.expires.0)
+        };
+        Self {
+            tick,
+            now: now.0,
+            interval: samples.interval.0,
+            restarted: false,
+            nodes: samples.advice.active_nodes,
+            offered: samples.advice.offered_milli_per_second,
+            verdicts: samples.advice.verdicts.iter().map(verdict).collect(),
+            regression: (sums.n, sums.sx, sums.sy, sums.sxx, sums.sxy),
+            backends: samples.backends.iter().map(Backend::of).collect(),
+            decided: 0,
+        }
+    }
+
+    pub(super) fn input(&self, line: usize) -> Result<Input, TraceError> {
+        let count = self.backends.len() as u64;
+        let limit = SetState::MOST_BACKENDS as u64 + 1;
+        if count >= limit {
+            return Err(TraceError::Range {
+                line,
+                what: "number of backends",
+                value: count,
+                limit,
+            });
+        }
+        let backends: Result<_, _> = self.backends.iter().map(|backend| backend.sample(line)).collect();
+        let (n, sx, sy, sxx, sxy) = self.regression;
+        let verdict = |&(backend, release, given, expires): &(u64, bool, u64, u64)| Verdict {
+            backend: BackendId(backend),
+            kind: if release {
+                VerdictKind::Release
+            } else {
+                VerdictKind::Isolate
+            },
+            given: Nanos(given),
+            expires: Nanos(expires),
+        };
+        Ok(Input {
+            interval: Nanos(self.interval),
+            backends: backends?,
+            verdicts: self.verdicts.iter().map(verdict).collect(),
+            nodes: self.nodes,
+            offered: self.offered,
+            regression: Regression { n, sx, sy, sxx, sxy },
+        })
+    }
+}
