@@ -130,7 +130,6 @@ impl fmt::Display for Times {
 }
 
 impl fmt::Display for Reason {
-    #[allow(clippy::too_many_lines, reason = "a table: one sentence a reason")]
     #[allow(clippy::too_many_lines, reason = "a table: one sentence for each reason")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
