@@ -64,6 +64,9 @@ pub(crate) struct Signals {
 /// Share of refused connects that means crisis.
 const REFUSED: f64 = 0.05;
 
+/// A change of regime: from, to.
+pub(crate) type Turn = (Regime, Regime);
+
 /// The machine of one set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Machine {
@@ -82,12 +85,7 @@ crate::save::code::stored! {
 
 impl Machine {
     /// One look; returns the change, if there is one.
-    pub(crate) fn look(
-        &mut self,
-        signals: &Signals,
-        config: &RegimeConfig,
-        now: Nanos,
-    ) -> Option<(Regime, Regime)> {
+    pub(crate) fn look(&mut self, signals: &Signals, config: &RegimeConfig, now: Nanos) -> Option<Turn> {
         let enter = f64::from(config.transition_milli.max(1_001)) / 1_000.0;
         let crisis = (f64::from(config.crisis_milli) / 1_000.0).max(enter);
         let failed = f64::from(config.crisis_error_permille.clamp(1, 1_000)) / 1_000.0;
@@ -144,7 +142,7 @@ impl Machine {
         (now.since(since) >= dwell).then(|| self.go(to, now))
     }
 
-    fn go(&mut self, to: Regime, now: Nanos) -> (Regime, Regime) {
+    fn go(&mut self, to: Regime, now: Nanos) -> Turn {
         let from = self.regime;
         self.regime = to;
         self.since = now;

@@ -264,15 +264,15 @@ fn judge(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, now: N
             }
         }
     }
-    for &backend in &state.joined {
-        reasons.push(Reason::Joined {
-            backend,
-            slow_start: config.slow_start,
-        });
-    }
-    for &backend in &state.left {
-        reasons.push(Reason::Left { backend });
-    }
+    tell_members(state, config.slow_start);
+}
+
+/// Who joined and who left.
+fn tell_members(state: &mut SetState, slow_start: Nanos) {
+    let reasons = &mut state.outcome.reasons;
+    let joined = state.joined.iter();
+    reasons.extend(joined.map(|&backend| Reason::Joined { backend, slow_start }));
+    reasons.extend(state.left.iter().map(|&backend| Reason::Left { backend }));
 }
 
 /// Shares onto slots.

@@ -51,12 +51,8 @@ pub async fn run(args: Args) -> Result<(), Error> {
     let mut watches = watch::start(&client, &changes, &metrics);
     let keeper = Keeper::new(lease_client, &args.pod_namespace, &args.pod_name);
     let keeping = tokio::spawn(keeper.run(claims, highest, released));
-    let mut serving = tokio::spawn(serve::run(
-        args.listen,
-        Arc::clone(&health),
-        Arc::clone(&metrics),
-        stopped.clone(),
-    ));
+    let (alive, counted) = (Arc::clone(&health), Arc::clone(&metrics));
+    let mut serving = tokio::spawn(serve::run(args.listen, alive, counted, stopped.clone()));
     if args.external_metrics {
         let server = external::Server::new(client.clone(), &args, Arc::clone(&hints), Arc::clone(&metrics));
         tokio::spawn(server.run(stopped.clone()));
@@ -64,21 +60,10 @@ pub async fn run(args: Args) -> Result<(), Error> {
 
     let (board, shown) = signalling::channel(None::<Arc<Snapshot>>);
     if let Some(address) = args.debug_listen {
-        let scheduler: debug::Page = Arc::new(move || {
-            shown
-                .borrow()
-                .as_ref()
-                .and_then(|one| serde_json::to_value(&**one).ok())
-        });
-        let published = Arc::clone(&hints);
-        let hints: debug::Page = Arc::new(move || Some(published.shown()));
-        let pages = debug::Pages::from([("hints", hints), ("scheduler", scheduler)]);
+        let pages = pages(shown, Arc::clone(&hints));
         tokio::spawn(debugging(address, client.clone(), pages, stopped.clone()));
     }
-    let reporter = Reporter {
-        controller: "continuity-operator".into(),
-        instance: Some(args.pod_name.clone()),
-    };
+    let reporter = reporter(&args);
     let timelines = timeline::Keeper::start(client.clone(), claimed.clone(), Arc::clone(&metrics));
     let writer = Writer::new(client.clone(), Recorder::new(client, reporter));
     let wiring = Wiring {
@@ -97,7 +82,6 @@ pub async fn run(args: Args) -> Result<(), Error> {
         signal = told_to_stop() => signal,
         served = &mut serving => served.unwrap_or(Ok(())),
     };
-    tracing::info!("draining");
     health.drain();
     watches.abort_all();
     pilot.drain(DRAIN).await;
@@ -105,6 +89,24 @@ pub async fn run(args: Args) -> Result<(), Error> {
     let _ = tokio::time::timeout(DRAIN, keeping).await;
     stop.send_replace(true);
     ended
+}
+
+/// Under whose name Events are written.
+fn reporter(args: &Args) -> Reporter {
+    Reporter {
+        controller: "continuity-operator".into(),
+        instance: Some(args.pod_name.clone()),
+    }
+}
+
+/// What /debug shows.
+fn pages(shown: signalling::Receiver<Option<Arc<Snapshot>>>, published: Arc<Hints>) -> debug::Pages {
+    let scheduler: debug::Page = Arc::new(move || {
+        let shown = shown.borrow();
+        shown.as_ref().and_then(|one| serde_json::to_value(&**one).ok())
+    });
+    let hints: debug::Page = Arc::new(move || Some(published.shown()));
+    debug::Pages::from([("hints", hints), ("scheduler", scheduler)])
 }
 
 /// Serves /debug; that it can not is no reason to stop.

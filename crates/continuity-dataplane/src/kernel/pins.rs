@@ -93,8 +93,7 @@ impl Pins {
     }
 
     /// Checks the shape of every pinned map; the sizes of those that exist replace the wanted ones.
-    pub(super) fn sizes(&self, wanted: Capacities) -> Result<Capacities, Error> {
-        let mut sizes = wanted;
+    pub(super) fn sizes(&self, mut sizes: Capacities) -> Result<Capacities, Error> {
         if let Some((info, _)) = self.shape(map::NODE, 4, size_of::<Node>())? {
             sizes.shards = info.max_entries;
         }
