@@ -92,20 +92,14 @@ pub fn figures(scenario: &Scenario, recording: &Recording) -> Figures {
             .iter()
             .filter(|attempt| attempt.sent >= from && attempt.sent < to)
     };
-    let mut all: Vec<u32> = counted().map(|attempt| attempt.micros).collect();
-    let mut window: Vec<u32> = inside().map(|attempt| attempt.micros).collect();
-    all.sort_unstable();
-    window.sort_unstable();
+    let (all, window) = (sorted(counted()), sorted(inside()));
     let percent = |wanted: &dyn Fn(&Attempt) -> bool| {
         100.0 * counted().filter(|attempt| wanted(attempt)).count() as f64 / (all.len() as f64).max(1.0)
     };
     let sick = sick(scenario);
     let on_sick = inside().filter(|attempt| sick.contains(&attempt.backend)).count();
     let settled = || inside().filter(|attempt| attempt.sent >= from + 5 * SECOND);
-    let mut late: Vec<u32> = settled().map(|attempt| attempt.micros).collect();
-    late.sort_unstable();
-    let mut fresh: Vec<u32> = inside().filter(|a| a.fresh).map(|a| a.micros).collect();
-    fresh.sort_unstable();
+    let (late, fresh) = (sorted(settled()), sorted(inside().filter(|a| a.fresh)));
     let part = |some: usize, all: usize| 100.0 * some as f64 / (all as f64).max(1.0);
     let shares = Shares::of(scenario, recording, &sick);
     Figures {
@@ -143,6 +137,13 @@ pub fn figures(scenario: &Scenario, recording: &Recording) -> Figures {
         events: recording.events,
         digest: recording.digest(),
     }
+}
+
+/// Times of attempts, µs, shortest first.
+fn sorted<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Vec<u32> {
+    let mut times: Vec<u32> = attempts.map(|attempt| attempt.micros).collect();
+    times.sort_unstable();
+    times
 }
 
 /// Quantile of sorted µs, in ms: the smallest value that at least that share does not exceed.

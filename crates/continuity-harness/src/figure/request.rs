@@ -61,7 +61,6 @@ pub(super) fn requests(scenario: &Scenario, recording: &Recording) -> Option<Req
         .iter()
         .filter(|s| (from..to).contains(&s.due))
         .collect();
-    let good = || inside.iter().filter(|served| served.good);
     let ordinary = [Caller {
         level: crate::scenario::Level::Normal,
         permille: 1_000,
@@ -73,42 +72,18 @@ pub(super) fn requests(scenario: &Scenario, recording: &Recording) -> Option<Req
     } else {
         &scenario.callers
     };
-    let of = |kind: usize, wanted: &dyn Fn(&Served) -> bool| {
-        let fits = |served: &&&Served| usize::from(served.kind) == kind && wanted(served);
-        inside.iter().filter(fits).count() as f64
-    };
-    let asked: Vec<f64> = (0..callers.len()).map(|kind| of(kind, &|_| true)).collect();
-    let answered: Vec<f64> = (0..callers.len()).map(|kind| of(kind, &|s| s.good)).collect();
-    let kind_percent: Vec<f64> = answered
-        .iter()
-        .zip(&asked)
-        .map(|(good, all)| part(*good, *all))
-        .collect();
-    let top =
-        (0..callers.len()).max_by(|&a, &b| value(callers, a).total_cmp(&value(callers, b)).then(b.cmp(&a)));
+    let kinds = Kinds::of(callers, &inside);
     let (most, worth) = bound(scenario, callers, &inside);
-    let kept: f64 = answered
-        .iter()
-        .zip(callers)
-        .map(|(good, caller)| good * caller.value)
-        .sum();
-    let mut times: Vec<u32> = good().map(|served| served.micros).collect();
-    times.sort_unstable();
-    let mut steady: Vec<u32> = good()
-        .filter(|s| s.due >= from + 2 * SECOND)
-        .map(|s| s.micros)
-        .collect();
-    steady.sort_unstable();
+    let times = answered(&inside, from);
+    let steady = answered(&inside, from + 2 * SECOND);
     let attempts: u64 = inside.iter().map(|served| u64::from(served.attempts)).sum();
     let rogue = Rogue::of(scenario, recording);
     Some(Requests {
         due: inside.len() as u64,
         goodput_percent: part(times.len() as f64, most),
-        top_percent: top
-            .and_then(|top| kind_percent.get(top).copied())
-            .unwrap_or(f64::NAN),
-        kind_percent,
-        value_percent: part(kept, worth),
+        top_percent: kinds.top,
+        kind_percent: kinds.percent,
+        value_percent: part(kinds.kept, worth),
         served_p50: quantile(&times, 0.5),
         served_p99: quantile(&times, 0.99),
         steady_p99: quantile(&steady, 0.99),
@@ -122,6 +97,53 @@ pub(super) fn requests(scenario: &Scenario, recording: &Recording) -> Option<Req
         rogue_percent: rogue.as_ref().map(|rogue| rogue.got),
         forgiven_seconds: rogue.and_then(|rogue| rogue.forgiven),
     })
+}
+
+/// Times of the answered that were due from `since` on, µs, shortest first.
+fn answered(inside: &[&Served], since: u64) -> Vec<u32> {
+    let good = inside.iter().filter(|served| served.good && served.due >= since);
+    let mut times: Vec<u32> = good.map(|served| served.micros).collect();
+    times.sort_unstable();
+    times
+}
+
+/// How each kind of caller fared.
+struct Kinds {
+    percent: Vec<f64>,
+    /// The most valuable kind.
+    top: f64,
+    /// Value of all answers.
+    kept: f64,
+}
+
+impl Kinds {
+    fn of(callers: &[Caller], inside: &[&Served]) -> Self {
+        let mut asked = vec![0.0; callers.len()];
+        let mut answered = vec![0.0; callers.len()];
+        for served in inside {
+            let kind = usize::from(served.kind);
+            if let (Some(all), Some(good)) = (asked.get_mut(kind), answered.get_mut(kind)) {
+                *all += 1.0;
+                *good += f64::from(u8::from(served.good));
+            }
+        }
+        let percent: Vec<f64> = answered
+            .iter()
+            .zip(&asked)
+            .map(|(good, all)| part(*good, *all))
+            .collect();
+        let top = (0..callers.len())
+            .max_by(|&a, &b| value(callers, a).total_cmp(&value(callers, b)).then(b.cmp(&a)));
+        let worth = answered
+            .iter()
+            .zip(callers)
+            .map(|(good, caller)| good * caller.value);
+        Self {
+            top: top.and_then(|top| percent.get(top).copied()).unwrap_or(f64::NAN),
+            kept: worth.sum(),
+            percent,
+        }
+    }
 }
 
 fn window(scenario: &Scenario) -> (u64, u64) {

@@ -148,6 +148,18 @@ fn pod(callers: &[Caller], node: u32, kind: usize) -> u32 {
     node * all.max(1) + before
 }
 
+/// What admission is asked for an attempt.
+fn offer(scenario: &Scenario, wish: &Wish, now: u64) -> Offer {
+    let kind = scenario.callers.get(usize::from(wish.kind));
+    Offer {
+        node: index(wish.node),
+        caller: wish.caller,
+        class: kind.map(|caller| caller.level).unwrap_or_default().class(),
+        attempt: u32::from(wish.attempt.saturating_sub(1)),
+        now,
+    }
+}
+
 impl Plant<'_> {
     /// Starts the load: an open loop, or every client of a closed one with a thought.
     pub(super) fn open_load(&mut self) {
@@ -289,22 +301,12 @@ impl Plant<'_> {
             workers: self.scenario.backends.workers,
             service: self.mean,
         };
-        let ticket = match self.admission.as_deref_mut() {
+        let offer = offer(self.scenario, &wish, now);
+        let said = self.admission.as_deref_mut().map(|own| own.offer(&offer, &truth));
+        let ticket = match said {
             None => None,
-            Some(admission) => {
-                let kind = self.scenario.callers.get(usize::from(wish.kind));
-                let offer = Offer {
-                    node: index(wish.node),
-                    caller: wish.caller,
-                    class: kind.map(|caller| caller.level).unwrap_or_default().class(),
-                    attempt: u32::from(wish.attempt - 1),
-                    now,
-                };
-                match admission.offer(&offer, &truth) {
-                    Decision::Admit(ticket) => Some(ticket),
-                    Decision::Refuse => return self.turned_away(now, wish, End::Denied),
-                }
-            }
+            Some(Decision::Admit(ticket)) => Some(ticket),
+            Some(Decision::Refuse) => return self.turned_away(now, wish, End::Denied),
         };
         let pick = self.policy.pick(index(wish.node), now, &truth);
         let Some(pick) = pick.filter(|pick| pick.backend < self.backends.len()) else {

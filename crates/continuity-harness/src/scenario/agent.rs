@@ -144,59 +144,76 @@ impl Agent {
         }
         let late = self.verdicts_late_millis.unwrap_or(0);
         range("agent.verdicts_late_millis", late as f64, 0.0, 600_000.0)?;
-        for death in &self.deaths {
-            range(
-                "agent.deaths.to_millis",
-                death.to_millis as f64,
-                1.0,
-                duration as f64,
-            )?;
-            let most = (death.to_millis - 1) as f64;
-            range("agent.deaths.from_millis", death.from_millis as f64, 0.0, most)?;
-            range(
-                "agent.deaths.nodes_permille",
-                f64::from(death.nodes_permille),
-                1.0,
-                1e3,
-            )?;
-        }
-        for stall in &self.stalls {
-            range(
-                "agent.stalls.to_millis",
-                stall.to_millis as f64,
-                1.0,
-                duration as f64,
-            )?;
-            let most = (stall.to_millis - 1) as f64;
-            range("agent.stalls.from_millis", stall.from_millis as f64, 0.0, most)?;
-            range(
-                "agent.stalls.nodes_permille",
-                f64::from(stall.nodes_permille),
-                1.0,
-                1e3,
-            )?;
-            range(
-                "agent.stalls.tick_millis",
-                stall.tick_millis as f64,
-                10.0,
-                60_000.0,
-            )?;
-        }
-        for step in &self.clock_steps {
-            range(
-                "agent.clock_steps.at_millis",
-                step.at_millis as f64,
-                0.0,
-                duration as f64,
-            )?;
-            range("agent.clock_steps.by_millis", step.by_millis as f64, -6e5, 3.6e6)?;
-            range(
-                "agent.clock_steps.nodes_permille",
-                f64::from(step.nodes_permille),
-                1.0,
-                1e3,
-            )?;
-        }
-        Ok(())
+        self.deaths.iter().try_for_each(|death| death.check(duration))?;
+        self.stalls.iter().try_for_each(|stall| stall.check(duration))?;
+        self.clock_steps.iter().try_for_each(|step| step.check(duration))
+    }
+}
+
+/// A span of the run, and a part of the nodes.
+fn span(
+    fields: [&'static str; 3],
+    from: u64,
+    to: u64,
+    permille: u32,
+    duration: u64,
+) -> Result<(), ScenarioError> {
+    let [from_field, to_field, nodes_field] = fields;
+    range(to_field, to as f64, 1.0, duration as f64)?;
+    range(from_field, from as f64, 0.0, (to - 1) as f64)?;
+    range(nodes_field, f64::from(permille), 1.0, 1e3)
+}
+
+impl Death {
+    fn check(&self, duration: u64) -> Result<(), ScenarioError> {
+        let fields = [
+            "agent.deaths.from_millis",
+            "agent.deaths.to_millis",
+            "agent.deaths.nodes_permille",
+        ];
+        span(
+            fields,
+            self.from_millis,
+            self.to_millis,
+            self.nodes_permille,
+            duration,
+        )
+    }
+}
+
+impl Stall {
+    fn check(&self, duration: u64) -> Result<(), ScenarioError> {
+        let fields = [
+            "agent.stalls.from_millis",
+            "agent.stalls.to_millis",
+            "agent.stalls.nodes_permille",
+        ];
+        span(
+            fields,
+            self.from_millis,
+            self.to_millis,
+            self.nodes_permille,
+            duration,
+        )?;
+        range(
+            "agent.stalls.tick_millis",
+            self.tick_millis as f64,
+            10.0,
+            60_000.0,
+        )
+    }
+}
+
+impl ClockStep {
+    fn check(&self, duration: u64) -> Result<(), ScenarioError> {
+        range(
+            "agent.clock_steps.at_millis",
+            self.at_millis as f64,
+            0.0,
+            duration as f64,
+        )?;
+        range("agent.clock_steps.by_millis", self.by_millis as f64, -6e5, 3.6e6)?;
+        let nodes = f64::from(self.nodes_permille);
+        range("agent.clock_steps.nodes_permille", nodes, 1.0, 1e3)
     }
 }
