@@ -35,7 +35,9 @@ async fn a_storm_of_429_makes_it_read_only_and_afterwards_every_write_arrives_by
         status.nodes.reporting == 1
     })
     .await;
-    assert_eq!(mode(&address).await.as_deref(), Some("0"), "NORMAL");
+    // A busy machine can make the real API server slow for a moment.
+    let normal = async || (mode(&address).await.as_deref() == Some("0")).then_some(());
+    eventually("NORMAL", Duration::from_secs(60), normal).await;
 
     proxy.set(vec![
         // The Lease has a priority level of its own in a real API server too.
@@ -85,6 +87,5 @@ async fn a_storm_of_429_makes_it_read_only_and_afterwards_every_write_arrives_by
     };
     eventually("the last policy in the plan", Duration::from_secs(30), look).await;
     assert!(ended.elapsed() < Duration::from_secs(10), "{:?}", ended.elapsed());
-    let look = async || (mode(&address).await.as_deref() == Some("0")).then_some(());
-    eventually("NORMAL again", Duration::from_secs(30), look).await;
+    eventually("NORMAL again", Duration::from_secs(60), normal).await;
 }
