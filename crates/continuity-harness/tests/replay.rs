@@ -1,7 +1,8 @@
 //! The same scenario, seed and row give the same bytes on every machine: a golden digest for each.
 //!
-//! `golden/digests.txt` pins the plant and the choice. A change of either changes digests; who means it says so by
-//! `UPDATE_GOLDEN=1 cargo test -p continuity-harness --test replay` and commits the file with the reason.
+//! `golden/digests.txt` pins the plant and the choice, `golden/law.txt` the law. A change of either changes digests; who
+//! means it says so by `UPDATE_GOLDEN=1 cargo test -p continuity-harness --test replay` and commits the file with the
+//! reason.
 
 #![allow(
     clippy::unwrap_used,
@@ -69,6 +70,11 @@ fn plant_and_choice_replay_to_their_golden_digests() {
             ("none", Some(Contest::Admission)),
         ],
     );
+}
+
+#[test]
+fn the_law_replays_to_its_golden_digests() {
+    pinned("law.txt", &[("law", None), ("law+reports", None)]);
 }
 
 #[test]
