@@ -18,6 +18,7 @@ use super::latency::fraction;
 use super::log::{Backend, Log};
 use super::scene::{Half, Scene, sleep_until};
 use super::share::Shares;
+use super::steal::Repeats;
 use super::trial::{self, Row, Side, Times, Trial};
 use super::wire::Server;
 use super::workload::{self, BESIDE_RATE, KEPT_RATE, Load, PAIR, RATE, Wanted, steady};
@@ -48,6 +49,8 @@ pub(super) struct Engine<'a> {
     agent_image: Option<Image>,
     seed: u64,
     turn: usize,
+    /// Shared by all trials of the run.
+    pub(super) repeats: Repeats,
 }
 
 /// Runs the named faults, all if none is named, on a cluster that is prepared (see [`super::prepare`]).
@@ -111,11 +114,24 @@ impl<'a> Engine<'a> {
             agent_image,
             seed: 7,
             turn: 0,
+            repeats: Repeats::default(),
         })
     }
 
-    /// Runs one fault and judges it.
+    /// Runs one fault and judges it; again where the host took the machine away.
     pub(super) fn run(&mut self, fault: &Fault) -> Result<(Trial, Vec<Check>), Error> {
+        // The agents have the other image after the first time: a second one would roll nothing.
+        if fault.inject == Inject::Upgrade {
+            return self.once(fault);
+        }
+        let mut repeats = std::mem::take(&mut self.repeats);
+        let progress = self.progress.clone();
+        let result = repeats.fair(fault.name, &progress, || self.once(fault));
+        self.repeats = repeats;
+        result
+    }
+
+    fn once(&mut self, fault: &Fault) -> Result<(Trial, Vec<Check>), Error> {
         let step = self.progress.step(format!("{}: {}", fault.name, fault.about));
         self.seed += 1;
         let trial = match fault.inject {
