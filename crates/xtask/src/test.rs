@@ -15,6 +15,7 @@ use crate::demo;
 use crate::preflight;
 use crate::progress::Progress;
 use crate::promtool;
+use crate::windtunnel::{self, WindtunnelArgs};
 
 /// Arguments of `cargo xtask test`.
 #[derive(Debug, Clone, clap::Args)]
@@ -83,8 +84,18 @@ fn crates(filter: Option<&str>) -> Result<(), Error> {
         .args(["test", "--workspace", "--no-fail-fast"])
         .args(filter);
     let tests = passed("cargo test", run.interactive()?);
-    let alerts = filter.map_or_else(alerts, |_| Ok(()));
-    tests.and(alerts)
+    if filter.is_some() {
+        return tests;
+    }
+    let (alerts, tunnel) = (alerts(), tunnel());
+    tests.and(alerts).and(tunnel)
+}
+
+/// The short profile of the wind tunnel, judged by its targets and gates.
+fn tunnel() -> Result<(), Error> {
+    windtunnel::run(&WindtunnelArgs {
+        rest: vec!["--profile".to_owned(), "ci".to_owned()],
+    })
 }
 
 /// The unit tests of the alert rules, with the tool that evaluates them in a cluster.

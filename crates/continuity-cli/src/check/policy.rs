@@ -131,7 +131,7 @@ pub(super) fn reach(survey: &Survey, _: Timestamp) -> Verdict {
 
 /// Fields whose default asks for something that this version does not do: on the list of every policy that leaves them
 /// alone, so they tell nothing about one.
-pub(crate) const BY_DEFAULT: [&str; 2] = ["spec.admission.mode", "spec.rollout.canaryNodes"];
+pub(crate) const BY_DEFAULT: [&str; 1] = ["spec.admission.mode"];
 
 pub(super) fn unenforced(survey: &Survey, _: Timestamp) -> Verdict {
     let policies = match &survey.policies {
