@@ -25,6 +25,7 @@ mod scene;
 mod share;
 mod stage;
 mod status;
+mod steal;
 mod surge;
 mod table;
 mod trial;
