@@ -37,6 +37,19 @@ fn holders(node: &NodeLoop<MemoryDataplane>) -> Vec<String> {
     held
 }
 
+/// A backend answers `count` requests of new connections, each in `micros`.
+fn answer(node: &mut NodeLoop<MemoryDataplane>, set: &SetId, backend: SocketAddr, count: u32, micros: u64) {
+    let bucket = continuity_field::histogram::bucket(micros);
+    node.plane_mut()
+        .count_client(set, backend, |traffic, _| {
+            traffic.attempts += u64::from(count);
+            traffic.established += u64::from(count);
+            traffic.answered += u64::from(count);
+            traffic.turnaround[bucket] += count;
+        })
+        .expect("counted");
+}
+
 /// `rounds` ticks in which every backend answers `count` requests, each in its own time.
 fn serve(node: &mut NodeLoop<MemoryDataplane>, rounds: u32, count: u32, micros: &[(u8, u64)]) {
     serve_at(WALL, node, rounds, count, micros);
@@ -46,15 +59,7 @@ fn serve(node: &mut NodeLoop<MemoryDataplane>, rounds: u32, count: u32, micros: 
 fn serve_at(wall: i64, node: &mut NodeLoop<MemoryDataplane>, rounds: u32, count: u32, micros: &[(u8, u64)]) {
     for _ in 0..rounds {
         for (host, time) in micros {
-            let bucket = continuity_field::histogram::bucket(*time);
-            node.plane_mut()
-                .count_client(&id(), address(*host, 2), |traffic, _| {
-                    traffic.attempts += u64::from(count);
-                    traffic.established += u64::from(count);
-                    traffic.answered += u64::from(count);
-                    traffic.turnaround[bucket] += count;
-                })
-                .expect("counted");
+            answer(node, &id(), address(*host, 2), count, *time);
         }
         node.plane_mut().advance(TICK);
         node.tick(wall);
@@ -566,34 +571,44 @@ fn dual() -> NodeLoop<MemoryDataplane> {
     node
 }
 
-/// Ten ticks of a busy IPv4 and a nearly idle IPv6 lane; the second pod takes `sick` µs on both.
+/// Ticks of a busy IPv4 and a nearly idle IPv6 lane; the second pod takes `sick` µs on both.
 fn serve_both(node: &mut NodeLoop<MemoryDataplane>, rounds: u32, sick: u64) {
-    let six = LaneKey {
+    for round in 0..rounds {
+        tick_families(node, sick, |host| [10, u32::from(round % 40 == u32::from(host))]);
+    }
+}
+
+/// The same with so many answers a tick on either family.
+fn serve_families(node: &mut NodeLoop<MemoryDataplane>, rounds: u32, counts: [u32; 2], sick: u64) {
+    for _ in 0..rounds {
+        tick_families(node, sick, |_| counts);
+    }
+}
+
+/// One tick; each host answers `counts` requests on IPv4 and IPv6.
+fn tick_families(node: &mut NodeLoop<MemoryDataplane>, sick: u64, counts: impl Fn(u8) -> [u32; 2]) {
+    for host in 1..=3_u8 {
+        let time = if host == 2 { sick } else { 20_000 };
+        let [four, six] = counts(host);
+        answer(node, &lane_key().id(), address(host, 2), four, time);
+        answer(node, &six_key().id(), six_address(host), six, time);
+    }
+    node.plane_mut().advance(TICK);
+    node.tick(WALL);
+}
+
+/// The IPv6 lane of [`dual`].
+fn six_key() -> LaneKey {
+    LaneKey {
         family: crate::lane::Family::V6,
         ..lane_key()
-    };
-    for round in 0..rounds {
-        for host in 1..=3_u8 {
-            let time = if host == 2 { sick } else { 20_000 };
-            let v6 = SocketAddr::new(
-                std::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, u16::from(host)).into(),
-                8080,
-            );
-            let rare = u32::from(round % 40 == u32::from(host));
-            for (id, backend, count) in [(lane_key().id(), address(host, 2), 10), (six.id(), v6, rare)] {
-                node.plane_mut()
-                    .count_client(&id, backend, |traffic, _| {
-                        traffic.attempts += u64::from(count);
-                        traffic.established += u64::from(count);
-                        traffic.answered += u64::from(count);
-                        traffic.turnaround[continuity_field::histogram::bucket(time)] += count;
-                    })
-                    .expect("counted");
-            }
-        }
-        node.plane_mut().advance(TICK);
-        node.tick(WALL);
     }
+}
+
+/// A host's address on it.
+fn six_address(host: u8) -> SocketAddr {
+    let ip = std::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, u16::from(host));
+    SocketAddr::new(ip.into(), 8080)
 }
 
 #[test]
@@ -620,36 +635,6 @@ fn the_quiet_family_hears_from_the_busy_one_who_is_late_and_who_is_well_again() 
         "{:?}",
         states(&node)
     );
-}
-
-/// As [`serve_both`], with so many answers a tick on either family.
-fn serve_families(node: &mut NodeLoop<MemoryDataplane>, rounds: u32, counts: [u32; 2], sick: u64) {
-    let six = LaneKey {
-        family: crate::lane::Family::V6,
-        ..lane_key()
-    };
-    for _ in 0..rounds {
-        for host in 1..=3_u8 {
-            let time = if host == 2 { sick } else { 20_000 };
-            let v6 = std::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, u16::from(host));
-            let lanes = [
-                (lane_key().id(), address(host, 2), counts[0]),
-                (six.id(), SocketAddr::new(v6.into(), 8080), counts[1]),
-            ];
-            for (id, backend, count) in lanes {
-                node.plane_mut()
-                    .count_client(&id, backend, |traffic, _| {
-                        traffic.attempts += u64::from(count);
-                        traffic.established += u64::from(count);
-                        traffic.answered += u64::from(count);
-                        traffic.turnaround[continuity_field::histogram::bucket(time)] += count;
-                    })
-                    .expect("counted");
-            }
-        }
-        node.plane_mut().advance(TICK);
-        node.tick(WALL);
-    }
 }
 
 #[test]
@@ -695,30 +680,13 @@ fn a_node_that_stood_still_does_not_take_it_for_the_end_of_a_siblings_word() {
 fn what_one_family_alone_found_is_not_ended_by_the_other() {
     let mut node = dual();
     serve_families(&mut node, 300, [10, 10], 20_000);
-    let v6 = |host: u16| {
-        SocketAddr::new(
-            std::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, host).into(),
-            8080,
-        )
-    };
-    let six = LaneKey {
-        family: crate::lane::Family::V6,
-        ..lane_key()
-    };
     for round in 0..40 {
         serve_families(&mut node, 1, [10, 0], 20_000);
         for host in [1, 2, 3] {
             let late = host == 2 && round < 10;
-            let bucket = continuity_field::histogram::bucket(if late { 520_000 } else { 20_000 });
             let count = if host == 2 && !late { 0 } else { 10 };
-            node.plane_mut()
-                .count_client(&six.id(), v6(host), |traffic, _| {
-                    traffic.attempts += u64::from(count);
-                    traffic.established += u64::from(count);
-                    traffic.answered += u64::from(count);
-                    traffic.turnaround[bucket] += count;
-                })
-                .expect("counted");
+            let time = if late { 520_000 } else { 20_000 };
+            answer(&mut node, &six_key().id(), six_address(host), count, time);
         }
     }
     let states: Vec<_> = node
