@@ -5,6 +5,7 @@
 //! (SubjectAccessReview). So every look needs two rights and is in the audit log three times. Off unless asked for.
 
 use crate::error::Error;
+use crate::serve;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -21,7 +22,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 /// Audience of the tokens; one for the API server is refused here, so that nobody sends us one.
@@ -68,11 +68,8 @@ pub async fn run(
     address: SocketAddr,
     client: Client,
     pages: Pages,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| Error::Listen { address, source })?;
     let shared = Shared {
         client,
         pages: Arc::new(pages),
@@ -81,13 +78,7 @@ pub async fn run(
     let router = Router::new()
         .route("/debug/{page}", get(answer))
         .with_state(shared);
-    let ended = async move {
-        let _ = stop.wait_for(|stop| *stop).await;
-    };
-    axum::serve(listener, router)
-        .with_graceful_shutdown(ended)
-        .await
-        .map_err(|source| Error::Listen { address, source })
+    serve::until_stopped(address, router, stop).await
 }
 
 async fn answer(

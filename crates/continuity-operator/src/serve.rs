@@ -83,16 +83,25 @@ pub async fn run(
     address: SocketAddr,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| Error::Listen { address, source })?;
     let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(text))
         .with_state(Shared { health, metrics });
+    until_stopped(address, router, stop).await
+}
+
+/// Serves a router in plain HTTP until `stop`.
+pub(crate) async fn until_stopped(
+    address: SocketAddr,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), Error> {
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| Error::Listen { address, source })?;
     let ended = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
