@@ -67,6 +67,16 @@ impl Cluster {
         lifecycle::down(progress)
     }
 
+    /// Takes the cluster down when the task is interrupted, while the guard lives.
+    pub fn down_on_interrupt(progress: &Progress) -> interrupt::Guard {
+        let progress = progress.clone();
+        interrupt::on_interrupt(move || {
+            if let Err(error) = Self::down(&progress) {
+                eprintln!("cannot take the cluster down: {error}");
+            }
+        })
+    }
+
     /// The cluster that is up.
     pub fn attach() -> Result<Self, Error> {
         match state::State::load()? {

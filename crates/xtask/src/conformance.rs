@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 
 use crate::cluster::{Cluster, layout};
 use crate::demo::install;
-use crate::image;
+use crate::image::{self, Image};
 use crate::progress::Progress;
-use crate::{Error, interrupt, paths, preflight};
+use crate::{Error, paths, preflight};
 use follow::Follower;
+use program::Programs;
 
 /// The conformance tests of Services: 15 of them, 3 to 4 minutes a run.
 const FOCUS: &str = r"\[sig-network\] Services.*\[Conformance\]";
@@ -51,30 +52,36 @@ pub fn run(args: &ConformanceArgs) -> Result<(), Error> {
     preflight::run(&progress)?;
     let programs = program::build(&progress)?;
     let images = image::build_all(&progress)?;
-    let undo = progress.clone();
-    let _guard = interrupt::on_interrupt(move || {
-        if let Err(error) = Cluster::down(&undo) {
-            eprintln!("cannot take the cluster down: {error}");
-        }
-    });
+    let _guard = Cluster::down_on_interrupt(&progress);
     let cluster = Cluster::up(&progress)?;
-    cluster.load_images(std::slice::from_ref(&programs.image), &progress)?;
-    cluster.load_images(&images, &progress)?;
-    let alone = suite(&cluster, &programs.suite, args, "kube-proxy alone", &progress)?;
-    install::install(&cluster, &progress)?;
-    let follower = Follower::start(&cluster);
+    let compared = both(&cluster, &programs, &images, args, &progress);
+    Cluster::down(&progress)?;
+    println!("{}", compared?);
+    Ok(())
+}
+
+/// The suite with kube-proxy alone, then with policies; gives what that says.
+fn both(
+    cluster: &Cluster,
+    programs: &Programs,
+    images: &[Image],
+    args: &ConformanceArgs,
+    progress: &Progress,
+) -> Result<String, Error> {
+    cluster.load_images(std::slice::from_ref(&programs.image), progress)?;
+    cluster.load_images(images, progress)?;
+    let alone = suite(cluster, &programs.suite, args, "kube-proxy alone", progress)?;
+    install::install(cluster, progress)?;
+    let follower = Follower::start(cluster);
     let ours = suite(
-        &cluster,
+        cluster,
         &programs.suite,
         args,
         "a policy on every Service",
-        &progress,
+        progress,
     );
     let followed = follower.stop();
-    Cluster::down(&progress)?;
-    let text = verdict::compare(&alone, &ours?, &followed)?;
-    println!("{text}");
-    Ok(())
+    verdict::compare(&alone, &ours?, &followed)
 }
 
 /// One run of the suite; gives how each test ended.

@@ -1,7 +1,7 @@
 //! The demo: Continuity installed as a user installs it, on a cluster of its own, broken on purpose, measured beside
 //! kube-proxy, and removed again.
 //!
-//! The same engine serves the cluster tests ([`engine::run_faults`]). Analysis is pure and knows no cluster; everything
+//! The same engine serves the cluster tests ([`engine::test_on_cluster`]). Analysis is pure and knows no cluster; everything
 //! that touches the cluster goes through `kubectl` or a pod's control connection, as a user's tools would.
 //!
 //! Left out: the cluster itself and the images (`cluster`, `image`).
@@ -32,14 +32,11 @@ mod trial;
 mod wire;
 mod workload;
 
-pub use engine::run_faults;
 pub use goal::Check;
-pub use stage::prepare;
 
 use crate::Error;
 use crate::cluster::Cluster;
 use crate::image;
-use crate::interrupt;
 use crate::preflight;
 use crate::progress::Progress;
 
@@ -79,12 +76,7 @@ pub fn run(args: &DemoArgs) -> Result<(), Error> {
     } else {
         image::build_all(&progress)?
     };
-    let undo = progress.clone();
-    let _guard = interrupt::on_interrupt(move || {
-        if let Err(error) = Cluster::down(&undo) {
-            eprintln!("cannot take the cluster down: {error}");
-        }
-    });
+    let _guard = Cluster::down_on_interrupt(&progress);
     let result = stage::play(&names, &images, args.keep, &progress);
     if args.keep {
         println!("{KEPT}");

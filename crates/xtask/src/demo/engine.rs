@@ -53,24 +53,6 @@ pub(super) struct Engine<'a> {
     pub(super) repeats: Repeats,
 }
 
-/// Runs the named faults, all if none is named, on a cluster that is prepared (see [`super::prepare`]).
-///
-/// # Errors
-/// An unknown name, or a step that could not be taken; a goal that fell short is a check that did not hold, not an error.
-pub fn run_faults(
-    cluster: &Cluster,
-    images: &[Image],
-    names: &[&str],
-    progress: &Progress,
-) -> Result<Vec<Check>, Error> {
-    let mut engine = Engine::new(cluster, images, progress)?;
-    let mut checks = Vec::new();
-    for fault in chosen(names)? {
-        checks.extend(engine.run(fault)?.1);
-    }
-    Ok(checks)
-}
-
 /// The row of Observe.
 pub const OBSERVE: &str = "observe";
 /// The row of Enforce with nothing broken.

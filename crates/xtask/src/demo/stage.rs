@@ -12,8 +12,8 @@ use super::{install, refusal, status, table, workload};
 use crate::Error;
 use crate::cluster::Cluster;
 use crate::image::{self, Image};
+use crate::paths;
 use crate::progress::Progress;
-use crate::{interrupt, paths};
 
 /// Healthy blocks without a policy: enough to see that the two Services are alike.
 const BLOCKS_WITHOUT: u32 = 3;
@@ -27,17 +27,6 @@ const DEMO_SECONDS: f64 = 25.0 * 60.0;
 /// The policy that the demo applies is the sample that a user would apply.
 const OBSERVE: &str = "config/samples/observe.yaml";
 const ENFORCE: &str = "config/samples/enforce.yaml";
-
-/// Brings an empty cluster to where faults can be run: installed, workload deployed, policies in force.
-///
-/// # Errors
-/// A step that could not be taken.
-pub fn prepare(cluster: &Cluster, images: &[Image], progress: &Progress) -> Result<(), Error> {
-    cluster.load_images(images, progress)?;
-    install::install(cluster, progress)?;
-    workload::deploy(cluster, progress)?;
-    enforce(cluster, progress)
-}
 
 fn enforce(cluster: &Cluster, progress: &Progress) -> Result<(), Error> {
     let step = progress.step("policies in Enforce");
@@ -103,12 +92,7 @@ pub(super) fn play(names: &[&str], images: &[Image], keep: bool, progress: &Prog
 /// # Errors
 /// A step that could not be taken.
 pub fn test_on_cluster(names: &[&str], progress: &Progress) -> Result<Vec<Check>, Error> {
-    let undo = progress.clone();
-    let _guard = interrupt::on_interrupt(move || {
-        if let Err(error) = Cluster::down(&undo) {
-            eprintln!("cannot take the cluster down: {error}");
-        }
-    });
+    let _guard = Cluster::down_on_interrupt(progress);
     let images = image::build_all(progress)?;
     let cluster = Cluster::up(progress)?;
     let mut stage = Stage {
