@@ -22,7 +22,8 @@ use crate::windtunnel::{self, WindtunnelArgs};
 pub struct TestArgs {
     /// Run only the tests of the crates and the faults whose name contains this.
     pub filter: Option<String>,
-    /// Also what takes long: Kubernetes' own tests of Services, with and without policies.
+    /// Also what takes long: a million ticks of the law's invariants, and Kubernetes' own tests of Services, with and
+    /// without policies.
     #[arg(long)]
     pub all: bool,
     /// Run one tier alone.
@@ -58,7 +59,7 @@ pub fn run(args: &TestArgs) -> Result<(), Error> {
         let begun = Instant::now();
         let result = match tier {
             Tier::Check => check::run(),
-            Tier::Crates => crates(args.filter.as_deref()),
+            Tier::Crates => crates(args),
             Tier::Cluster => on_cluster(args, &progress),
         };
         let verdict = if result.is_ok() { "passed" } else { "FAILED" };
@@ -79,7 +80,8 @@ pub fn run(args: &TestArgs) -> Result<(), Error> {
     }
 }
 
-fn crates(filter: Option<&str>) -> Result<(), Error> {
+fn crates(args: &TestArgs) -> Result<(), Error> {
+    let filter = args.filter.as_deref();
     let run = cargo()
         .args(["test", "--workspace", "--no-fail-fast"])
         .args(filter);
@@ -88,7 +90,21 @@ fn crates(filter: Option<&str>) -> Result<(), Error> {
         return tests;
     }
     let (alerts, tunnel) = (alerts(), tunnel());
-    tests.and(alerts).and(tunnel)
+    let walk = if args.all { walk() } else { Ok(()) };
+    tests.and(alerts).and(tunnel).and(walk)
+}
+
+/// A million random ticks of the law under its invariants: most of a minute.
+fn walk() -> Result<(), Error> {
+    let run = cargo().args([
+        "test",
+        "--package",
+        "continuity-field",
+        "--test",
+        "invariants",
+        "--",
+    ]);
+    passed("the law's long walk", run.arg("--ignored").interactive()?)
 }
 
 /// The short profile of the wind tunnel, judged by its targets and gates.
