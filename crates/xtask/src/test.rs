@@ -94,7 +94,7 @@ fn crates(args: &TestArgs) -> Result<(), Error> {
     tests.and(alerts).and(tunnel).and(walk)
 }
 
-/// A million random ticks of the law under its invariants: most of a minute.
+/// A million random ticks of the law under its invariants.
 fn walk() -> Result<(), Error> {
     let run = cargo().args([
         "test",
