@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::version::VERSION;
+
 /// The node agent of Continuity.
 #[derive(Debug, Parser)]
 #[command(
     name = "continuity-agent",
-    version,
+    version = VERSION,
     about = "Steers new connections of this node by measured pressure"
 )]
 pub struct Arguments {

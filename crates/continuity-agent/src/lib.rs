@@ -32,3 +32,4 @@ pub mod select;
 pub mod sense;
 pub mod snapshot;
 pub mod track;
+pub mod version;

@@ -49,7 +49,7 @@ impl Default for ConformanceArgs {
 /// A step that could not be taken, or [`Error::Findings`] with the tests that pass with kube-proxy alone only.
 pub fn run(args: &ConformanceArgs) -> Result<(), Error> {
     let progress = Progress::new();
-    preflight::run(&progress)?;
+    preflight::conformance(&progress)?;
     let programs = program::build(&progress)?;
     let images = image::build_all(&progress)?;
     let _guard = Cluster::down_on_interrupt(&progress);

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::Error;
 use crate::check::cargo;
 use crate::paths;
+use crate::process::Run;
 
 /// Pages that `apidoc` writes.
 const PAGES: [&str; 2] = ["operator-docs/api-reference.md", "operator-docs/metrics.md"];
@@ -55,35 +56,23 @@ pub(crate) fn stale() -> Result<Vec<String>, Error> {
 }
 
 fn write_crds(folder: &Path) -> Result<(), Error> {
-    cargo()
-        .args([
-            "run",
-            "--quiet",
-            "--package",
-            "continuity-api",
-            "--bin",
-            "crdgen",
-            "--",
-        ])
-        .arg(folder)
-        .run()
+    built("crdgen")?.arg(folder).run()
 }
 
 /// Writes the pages below `root`.
 fn write_pages(crds: &Path, root: &Path) -> Result<(), Error> {
-    let run = cargo().args([
-        "run",
-        "--quiet",
-        "--package",
-        "continuity-cli",
-        "--bin",
-        "apidoc",
-        "--",
-    ]);
     PAGES
         .iter()
-        .fold(run.arg(crds), |run, page| run.arg(root.join(page)))
+        .fold(built("apidoc")?.arg(crds), |run, page| run.arg(root.join(page)))
         .run()
+}
+
+/// A generator, built as the tests build it: by itself its dependencies would have other features and be built again.
+fn built(program: &str) -> Result<Run, Error> {
+    cargo()
+        .args(["build", "--quiet", "--workspace", "--bin", program])
+        .run()?;
+    Ok(Run::new(paths::target().join("debug").join(program)))
 }
 
 /// Names under `tracked` and `fresh` whose bytes differ, missing files included.

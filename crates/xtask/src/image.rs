@@ -3,6 +3,8 @@
 //! The first stage of each Dockerfile is replaced by a local folder of the same name (`--build-context build=…`), so
 //! no registry is asked; the last stage is built as written. An image is rebuilt when the hash of what goes into it
 //! changes, never otherwise.
+//!
+//! The agent is built a second time under another version, so that an upgrade rolls to a binary that is not the same.
 
 use std::fs::{self, File};
 use std::io;
@@ -29,11 +31,40 @@ struct Recipe {
     dockerfile: &'static str,
 }
 
+impl Recipe {
+    fn reference(self, tag: &str) -> String {
+        format!("localhost/{}:{tag}", self.name)
+    }
+
+    /// Builds the image around a binary.
+    fn build(self, tag: &str, binary: &Path) -> Result<Image, Error> {
+        let reference = self.reference(tag);
+        let context = work().join(stem(&reference));
+        copy(binary, &context.join("out").join(self.name))?;
+        let dockerfile = paths::root().join(self.dockerfile);
+        build(&reference, &dockerfile, &context, Some("build"))
+    }
+
+    /// The image as it was last built.
+    fn last(self, tag: &str) -> Result<Image, Error> {
+        let reference = self.reference(tag);
+        let archive = archive_of(&reference);
+        let stamp = archive.with_extension("digest");
+        let digest = fs::read_to_string(&stamp).map_err(Error::file("read", &stamp))?;
+        Ok(Image {
+            reference,
+            archive,
+            digest,
+        })
+    }
+}
+
+const AGENT: Recipe = Recipe {
+    name: "continuity-agent",
+    dockerfile: "Dockerfile.agent",
+};
 const RECIPES: [Recipe; 3] = [
-    Recipe {
-        name: "continuity-agent",
-        dockerfile: "Dockerfile.agent",
-    },
+    AGENT,
     Recipe {
         name: "continuity-operator",
         dockerfile: "Dockerfile.operator",
@@ -43,6 +74,10 @@ const RECIPES: [Recipe; 3] = [
         dockerfile: "e2e/traffic/Dockerfile",
     },
 ];
+/// Tag of what is built.
+pub const USUAL: &str = "dev";
+/// Tag and version of the agent's other build.
+pub const NEXT: &str = "next";
 /// Built with the images, for the machine itself.
 const TOOLS: [&str; 2] = ["continuity-cli", "continuity-inspect"];
 
@@ -68,62 +103,40 @@ pub fn run(progress: &Progress) -> Result<(), Error> {
     }
 }
 
-/// Builds the binaries and the images of agent, operator and traffic; what is unchanged is left alone.
+/// Builds the binaries and the images of agent, operator and traffic, and the agent's other build; what is unchanged is
+/// left alone.
 pub fn build_all(progress: &Progress) -> Result<Vec<Image>, Error> {
-    binaries(progress)?;
+    binaries(None, progress)?;
     let step = progress.step("building the images from their Dockerfiles");
     let mut images = Vec::new();
     for recipe in RECIPES {
         step.waiting(recipe.name);
-        let reference = format!("localhost/{}:dev", recipe.name);
-        let context = work().join(recipe.name);
-        let binary = context.join("out").join(recipe.name);
-        copy_changed(&binary_path(recipe.name), &binary)?;
-        images.push(build(
-            &reference,
-            &paths::root().join(recipe.dockerfile),
-            &context,
-            Some("build"),
-        )?);
+        images.push(recipe.build(USUAL, &binary_path(recipe.name))?);
     }
     step.done();
+    images.push(next_agent(progress)?);
     Ok(images)
+}
+
+/// The agent under another version. Cargo keeps one binary of a name, so this build comes and goes between two of the usual
+/// one, and only when the usual one has changed.
+fn next_agent(progress: &Progress) -> Result<Image, Error> {
+    let [kept, stamp] = ["bin", "of"].map(|end| work().join(format!("{}-{NEXT}.{end}", AGENT.name)));
+    let usual = file_hash(&binary_path(AGENT.name))?;
+    let known = fs::read_to_string(&stamp).is_ok_and(|of| of == usual);
+    if !known || !kept.exists() {
+        binaries(Some(NEXT), progress)?;
+        copy(&binary_path(AGENT.name), &kept)?;
+        binaries(None, progress)?;
+        fs::write(&stamp, usual).map_err(Error::file("write", &stamp))?;
+    }
+    AGENT.build(NEXT, &kept)
 }
 
 /// The images as they were last built, whatever has changed since.
 pub fn last_built() -> Result<Vec<Image>, Error> {
-    let last = |recipe: &Recipe| {
-        let reference = format!("localhost/{}:dev", recipe.name);
-        let archive = archive_of(&reference);
-        let stamp = archive.with_extension("digest");
-        let digest = fs::read_to_string(&stamp).map_err(Error::file("read", &stamp))?;
-        Ok(Image {
-            reference,
-            archive,
-            digest,
-        })
-    };
-    RECIPES.iter().map(last).collect()
-}
-
-/// A copy of an image under another tag, for upgrades.
-pub fn retag(image: &Image, tag: &str) -> Result<Image, Error> {
-    let name = image
-        .reference
-        .rsplit_once(':')
-        .map_or(image.reference.as_str(), |(name, _)| name);
-    let reference = format!("{name}:{tag}");
-    let archive = archive_of(&reference);
-    let digest = hash(&[image.digest.as_bytes().to_vec(), reference.as_bytes().to_vec()]);
-    if !is_built(&archive, &digest) {
-        buildah().args(["tag", &image.reference, &reference]).run()?;
-        push(&reference, &archive, &digest)?;
-    }
-    Ok(Image {
-        reference,
-        archive,
-        digest,
-    })
+    let usual = RECIPES.iter().map(|recipe| recipe.last(USUAL));
+    usual.chain([AGENT.last(NEXT)]).collect()
 }
 
 /// The binary of a package as [`build_all`] builds it.
@@ -131,17 +144,26 @@ pub fn binary_path(name: &str) -> PathBuf {
     paths::target().join(TARGET).join("release").join(name)
 }
 
-fn binaries(progress: &Progress) -> Result<(), Error> {
-    let step = progress.step("building the binaries");
+/// Builds every binary; the agent names `version` as its own where one is given.
+fn binaries(version: Option<&str>, progress: &Progress) -> Result<(), Error> {
+    let step = progress.step(match version {
+        None => "building the binaries".to_owned(),
+        Some(version) => format!("building the agent once more, as version {version}"),
+    });
     step.waiting("cargo build --release");
     let packages = RECIPES.iter().map(|recipe| recipe.name).chain(TOOLS);
     let log = work().join("cargo.log");
     make_dir(&work())?;
-    cargo()
+    // The same packages every time: another choice would unify features in another way and build everything again.
+    let run = cargo()
         .args(["build", "--release", "--locked", "--target", TARGET])
         .args(packages.flat_map(|name| ["--package", name]))
-        .env("RUSTFLAGS", STATIC)
-        .run_shown(&step, log)?;
+        .env("RUSTFLAGS", STATIC);
+    match version {
+        None => run,
+        Some(version) => run.env("CONTINUITY_VERSION", version),
+    }
+    .run_shown(&step, log)?;
     step.done();
     Ok(())
 }
@@ -212,12 +234,13 @@ fn work() -> PathBuf {
 }
 
 fn archive_of(reference: &str) -> PathBuf {
-    let name = reference
-        .rsplit('/')
-        .next()
-        .unwrap_or(reference)
-        .replace(':', "-");
-    work().join(format!("{name}.tar"))
+    work().join(format!("{}.tar", stem(reference)))
+}
+
+/// The image's name and tag, as a file name.
+fn stem(reference: &str) -> String {
+    let name = reference.rsplit('/').next().unwrap_or(reference);
+    name.replace(':', "-")
 }
 
 fn is_built(archive: &Path, digest: &str) -> bool {
@@ -229,7 +252,7 @@ fn make_dir(dir: &Path) -> Result<(), Error> {
     fs::create_dir_all(dir).map_err(Error::file("create", dir))
 }
 
-fn copy_changed(from: &Path, to: &Path) -> Result<(), Error> {
+fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     if let Some(dir) = to.parent() {
         make_dir(dir)?;
     }

@@ -29,7 +29,7 @@ enum What {
     File(&'static str),
 }
 
-const NEEDS: [Need; 17] = [
+const NEEDS: [Need; 16] = [
     Need {
         what: What::Program("clang"),
         package: "clang",
@@ -87,11 +87,6 @@ const NEEDS: [Need; 17] = [
         what: What::File("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
         package: "fonts-dejavu-core",
     },
-    // Files for the pods of Kubernetes' own tests.
-    Need {
-        what: What::Program("debootstrap"),
-        package: "debootstrap",
-    },
     Need {
         what: What::Program("curl"),
         package: "curl",
@@ -102,9 +97,24 @@ const NEEDS: [Need; 17] = [
     },
 ];
 
+/// Files for the pods of Kubernetes' own tests.
+const CONFORMANCE: Need = Need {
+    what: What::Program("debootstrap"),
+    package: "debootstrap",
+};
+
 /// Makes the machine ready, or says exactly what it lacks and changes nothing.
 pub fn run(progress: &Progress) -> Result<(), Error> {
-    let missing: Vec<Need> = NEEDS.into_iter().filter(|need| !is_there(need.what)).collect();
+    provide(NEEDS.into_iter(), progress)
+}
+
+/// The same, and what only Kubernetes' own tests need.
+pub fn conformance(progress: &Progress) -> Result<(), Error> {
+    provide(NEEDS.into_iter().chain([CONFORMANCE]), progress)
+}
+
+fn provide(needs: impl Iterator<Item = Need>, progress: &Progress) -> Result<(), Error> {
+    let missing: Vec<Need> = needs.filter(|need| !is_there(need.what)).collect();
     let mut obstacles = Vec::new();
     if !Uid::effective().is_root() {
         obstacles.push(

@@ -4,18 +4,20 @@
 //! one failed, so that one run shows everything; the task fails if any tier did. Nothing is skipped: what a tier needs, the
 //! preflight installs.
 
+use std::fs;
+use std::panic::resume_unwind;
 use std::process::ExitStatus;
+use std::thread;
 use std::time::Instant;
 
-use crate::Error;
 use crate::check::{self, cargo};
 use crate::cluster::Cluster;
 use crate::conformance::{self, ConformanceArgs};
 use crate::demo;
-use crate::preflight;
+use crate::process::Run;
 use crate::progress::Progress;
-use crate::promtool;
 use crate::windtunnel::{self, WindtunnelArgs};
+use crate::{Error, paths, preflight, promtool};
 
 /// Arguments of `cargo xtask test`.
 #[derive(Debug, Clone, clap::Args)]
@@ -52,6 +54,7 @@ pub fn run(args: &TestArgs) -> Result<(), Error> {
     let progress = Progress::new();
     preflight::run(&progress)?;
     let mut failed = Vec::new();
+    let mut server = None;
     for tier in TIERS
         .into_iter()
         .filter(|tier| args.tier.is_none_or(|only| only == *tier))
@@ -59,8 +62,8 @@ pub fn run(args: &TestArgs) -> Result<(), Error> {
         let begun = Instant::now();
         let result = match tier {
             Tier::Check => check::run(),
-            Tier::Crates => crates(args),
-            Tier::Cluster => on_cluster(args, &progress),
+            Tier::Crates => crates(args, &mut server, &progress),
+            Tier::Cluster => on_cluster(args, server.take(), &progress),
         };
         let verdict = if result.is_ok() { "passed" } else { "FAILED" };
         progress.note(&format!(
@@ -80,7 +83,12 @@ pub fn run(args: &TestArgs) -> Result<(), Error> {
     }
 }
 
-fn crates(args: &TestArgs) -> Result<(), Error> {
+/// Outcome of the operator's API tests, once they have run.
+type Served = Option<Result<(), Error>>;
+
+/// The tests of the crates. In a run of all tiers the operator's API tests run beside the wind tunnel: they wait more than
+/// they compute, and it computes only.
+fn crates(args: &TestArgs, served: &mut Served, progress: &Progress) -> Result<(), Error> {
     let filter = args.filter.as_deref();
     let run = cargo()
         .args(["test", "--workspace", "--no-fail-fast"])
@@ -89,7 +97,18 @@ fn crates(args: &TestArgs) -> Result<(), Error> {
     if filter.is_some() {
         return tests;
     }
-    let (alerts, tunnel) = (alerts(), tunnel());
+    let alerts = alerts();
+    let tunnel = if args.tier.is_none() {
+        Cluster::build(progress)?;
+        thread::scope(|scope| {
+            let server = scope.spawn(|| api_server(progress));
+            let tunnel = tunnel();
+            *served = Some(server.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            tunnel
+        })
+    } else {
+        tunnel()
+    };
     let walk = if args.all { walk() } else { Ok(()) };
     tests.and(alerts).and(tunnel).and(walk)
 }
@@ -116,9 +135,15 @@ fn tunnel() -> Result<(), Error> {
 
 /// The unit tests of the alert rules, with the tool that evaluates them in a cluster.
 fn alerts() -> Result<(), Error> {
-    let run = cargo().args(["test", "--package", "continuity-cli", "--test", "alerts", "--"]);
+    let run = ignored_tests("alerts");
     let run = run.env("CONTINUITY_PROMTOOL", promtool::path()?);
-    passed("the alerts' unit tests", run.arg("--ignored").interactive()?)
+    passed("the alerts' unit tests", run.interactive()?)
+}
+
+/// The ignored tests of this target. Of the whole workspace, because one package alone would be built again, with the
+/// features that it alone asks for.
+fn ignored_tests(target: &str) -> Run {
+    cargo().args(["test", "--workspace", "--test", target, "--", "--ignored"])
 }
 
 fn passed(what: &str, status: ExitStatus) -> Result<(), Error> {
@@ -130,15 +155,10 @@ fn passed(what: &str, status: ExitStatus) -> Result<(), Error> {
     })
 }
 
-/// The operator against a real API server of its own, then the faults on the cluster.
-fn on_cluster(args: &TestArgs, progress: &Progress) -> Result<(), Error> {
+/// The operator against a real API server of its own, unless that has been, then the faults on the cluster.
+fn on_cluster(args: &TestArgs, served: Served, progress: &Progress) -> Result<(), Error> {
     Cluster::build(progress)?;
-    let begun = Instant::now();
-    let server = api_server();
-    progress.note(&format!(
-        "operator on a real API server: {} s",
-        begun.elapsed().as_secs()
-    ));
+    let server = served.unwrap_or_else(|| api_server(progress));
     faults(args, progress)?;
     if args.all {
         conformance::run(&ConformanceArgs::default())?;
@@ -147,12 +167,16 @@ fn on_cluster(args: &TestArgs, progress: &Progress) -> Result<(), Error> {
 }
 
 /// Tests that start etcd and kube-apiserver themselves; they are ignored where the cluster parts are not built.
-fn api_server() -> Result<(), Error> {
-    let run = cargo().args(["test", "--package", "continuity-operator", "--test", "api", "--"]);
-    passed(
-        "the operator's API tests",
-        run.args(["--ignored", "--test-threads=4"]).interactive()?,
-    )
+fn api_server(progress: &Progress) -> Result<(), Error> {
+    let step = progress.step("the operator on a real API server");
+    let log = paths::target().join("api-tests.log");
+    let ran = ignored_tests("api")
+        .arg("--test-threads=4")
+        .run_shown(&step, log.clone());
+    println!("{}", fs::read_to_string(&log).unwrap_or_default());
+    ran?;
+    step.done();
+    Ok(())
 }
 
 /// One line a check, as test runners print them, and the count that closes the run.

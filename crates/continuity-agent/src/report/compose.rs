@@ -17,6 +17,7 @@ use continuity_sensors::NodeSample;
 use crate::desire::Idle;
 use crate::identity::Identity;
 use crate::snapshot::{BackendShot, LaneShot, Snapshot};
+use crate::version::VERSION;
 use plane::{capabilities, capable, dataplane, dated, ready};
 
 /// Addresses in "would have".
@@ -42,7 +43,7 @@ pub fn compose(
     let epoch = snapshot.lanes.iter().map(|lane| lane.epoch).max().unwrap_or(0);
     ContinuityNodeStatus {
         observed_generation: identity.generation,
-        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        agent_version: VERSION.to_owned(),
         boot_id: identity.boot_id.clone(),
         kernel: identity.kernel.clone(),
         zone: identity.zone.clone().unwrap_or_default(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use continuity_traffic::clock;
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 use super::install::NAMESPACE;
 use super::kernel::Maps;
@@ -11,6 +12,7 @@ use super::workload::{self, PAIR};
 use super::{agent, share, status};
 use crate::Error;
 use crate::cluster::{Cluster, Node};
+use crate::image::{self, Image};
 
 /// How long the nodes are alone before the gray fault begins.
 pub(super) const ALONE: Duration = Duration::from_secs(5);
@@ -76,6 +78,70 @@ pub(super) fn failsafe_age(cluster: &Cluster, node: Node, state: &str) -> Result
     Ok(set
         .and_then(|set| set.failsafe_since_ns.checked_sub(maps.heartbeat_ns))
         .map(share::seconds))
+}
+
+/// The agents' two builds, as image references.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Builds {
+    /// What is installed.
+    pub(super) usual: String,
+    /// The same sources under another version.
+    pub(super) next: String,
+}
+
+impl Builds {
+    /// The agent's images among all.
+    pub(super) fn among(images: &[Image]) -> Result<Self, Error> {
+        let find = |tag: &str| {
+            let name = format!("localhost/continuity-agent:{tag}");
+            let known = || {
+                images
+                    .iter()
+                    .map(|image| image.reference.as_str())
+                    .collect::<Vec<_>>()
+            };
+            let missing = || Error::Unknown {
+                kind: "image",
+                name: name.clone(),
+                known: known().join(", "),
+            };
+            known()
+                .contains(&name.as_str())
+                .then(|| name.clone())
+                .ok_or_else(missing)
+        };
+        Ok(Self {
+            usual: find(image::USUAL)?,
+            next: find(image::NEXT)?,
+        })
+    }
+}
+
+/// Versions that the nodes' reports name, once `wanted` is true of each, or as they are when the patience is at its end.
+pub(super) fn reported_versions(
+    cluster: &Cluster,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, Error> {
+    let read = || -> Result<Vec<String>, Error> {
+        let list = cluster.json(["get", "continuitynodes", "-o", "json"])?;
+        let items = list["items"].as_array().into_iter().flatten();
+        let version = |item: &Value| {
+            item["status"]["agentVersion"]
+                .as_str()
+                .unwrap_or("none")
+                .to_owned()
+        };
+        Ok(items.map(version).collect())
+    };
+    let all_wanted = || match read() {
+        Ok(versions) if !versions.is_empty() && versions.iter().all(|version| wanted(version)) => Ok(()),
+        Ok(versions) => Err(format!("versions {versions:?}")),
+        Err(error) => Err(error.to_string()),
+    };
+    match cluster.wait("the nodes to report the new version", CATCH_UP, all_wanted) {
+        Ok(()) | Err(Error::Timeout { .. }) => read(),
+        Err(error) => Err(error),
+    }
 }
 
 /// Rolls the agents to an image, node by node.

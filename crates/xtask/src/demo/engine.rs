@@ -11,6 +11,7 @@ use std::time::Duration;
 use continuity_traffic::clock;
 use continuity_traffic::control::Port;
 
+use super::control::Builds;
 use super::fault::{self, Beside, Fault, Inject};
 use super::goal::{self, Check};
 use super::kernel::Maps;
@@ -45,8 +46,8 @@ const AFTER: Duration = Duration::from_secs(4);
 pub(super) struct Engine<'a> {
     cluster: &'a Cluster,
     progress: &'a Progress,
-    /// Another image for the agents, for the upgrade.
-    agent_image: Option<Image>,
+    /// The agents' image and its other build, for the upgrade.
+    builds: Builds,
     seed: u64,
     turn: usize,
     /// Shared by all trials of the run.
@@ -82,18 +83,12 @@ pub(super) fn chosen(rows: &[&str]) -> Result<Vec<&'static Fault>, Error> {
 }
 
 impl<'a> Engine<'a> {
-    /// An engine; the agent's image gets a second tag for the upgrade.
+    /// An engine for a cluster that has these images.
     pub(super) fn new(cluster: &'a Cluster, images: &[Image], progress: &'a Progress) -> Result<Self, Error> {
-        let agent = images
-            .iter()
-            .find(|image| image.reference.contains("continuity-agent"));
-        let agent_image = agent
-            .map(|image| crate::image::retag(image, "next"))
-            .transpose()?;
         Ok(Self {
             cluster,
             progress,
-            agent_image,
+            builds: Builds::among(images)?,
             seed: 7,
             turn: 0,
             repeats: Repeats::default(),
@@ -102,10 +97,6 @@ impl<'a> Engine<'a> {
 
     /// Runs one fault and judges it; again where the host took the machine away.
     pub(super) fn run(&mut self, fault: &Fault) -> Result<(Trial, Vec<Check>), Error> {
-        // The agents have the other image after the first time: a second one would roll nothing.
-        if fault.inject == Inject::Upgrade {
-            return self.once(fault);
-        }
         let mut repeats = std::mem::take(&mut self.repeats);
         let progress = self.progress.clone();
         let result = repeats.fair(fault.name, &progress, || self.once(fault));
@@ -129,13 +120,7 @@ impl<'a> Engine<'a> {
     }
 
     fn steer(&mut self, fault: &Fault, step: &Step) -> Result<Trial, Error> {
-        if fault.inject == Inject::Upgrade
-            && let Some(image) = &self.agent_image
-        {
-            self.cluster
-                .load_images(std::slice::from_ref(image), self.progress)?;
-        }
-        let mut scene = Scene::new(self.cluster, fault, self.agent_image.as_ref(), self.turn)?;
+        let mut scene = Scene::new(self.cluster, fault, &self.builds, self.turn)?;
         self.turn += scene.halves[0].sick.len();
         let mut load = Load::start(self.cluster, self.seed, &wanted(self.cluster, fault.beside)?)?;
         step.waiting("the load to settle");

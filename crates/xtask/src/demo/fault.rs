@@ -22,7 +22,7 @@ pub enum Inject {
     AgentKilled,
     /// The agent of one node is killed, and its kubelet stopped for the fault's time so that nothing starts it again.
     AgentAway,
-    /// The agents are rolled to another image.
+    /// The agents are rolled to another build, and back.
     Upgrade,
     /// API server and operator are stopped for the fault's time; one backend turns gray meanwhile.
     ControlAway,
@@ -192,10 +192,15 @@ pub const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "upgrade",
-        about: "agents rolled to another image, node by node",
+        about: "agents rolled to another build and back, node by node",
         inject: Inject::Upgrade,
         seconds: 0,
-        goals: UNBROKEN,
+        goals: &[
+            Goal::NoneFailed,
+            Goal::CountersSurvive,
+            Goal::FieldSurvives,
+            Goal::Upgraded,
+        ],
         ..PLAIN
     },
     Fault {

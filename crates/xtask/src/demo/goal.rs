@@ -81,6 +81,8 @@ pub enum Goal {
         /// Seconds.
         seconds: f64,
     },
+    /// Every node reports the other build after the upgrade, and its own again after the way back.
+    Upgraded,
     /// An agent is ready on the node again.
     TakenOver,
     /// Status names the sick backend so long after the API server's return.

@@ -10,14 +10,14 @@ use std::time::Duration;
 use continuity_traffic::clock;
 use continuity_traffic::control::{Fault as Sickness, Port};
 
-use super::control;
+use super::control::{self, Builds};
 use super::fault::{Fault, Inject};
 use super::trial::Agents;
 use super::wire::Server;
 use super::workload::{self, NAMESPACE, PAIR, Pod};
 use crate::Error;
 use crate::cluster::{Cluster, Node};
-use crate::image::Image;
+use crate::image::NEXT;
 
 const GRAY: Sickness = Sickness::Gray { delay_ms: 500 };
 
@@ -67,7 +67,7 @@ struct Broken {
 pub(super) struct Scene<'a> {
     cluster: &'a Cluster,
     fault: &'a Fault,
-    agent_image: Option<&'a Image>,
+    builds: &'a Builds,
     /// The Service under Continuity, then its twin.
     pub(super) halves: [Half; 2],
     /// What the loss of agents looked like.
@@ -83,7 +83,7 @@ impl<'a> Scene<'a> {
     pub(super) fn new(
         cluster: &'a Cluster,
         fault: &'a Fault,
-        agent_image: Option<&'a Image>,
+        builds: &'a Builds,
         first: usize,
     ) -> Result<Self, Error> {
         let count = match fault.inject {
@@ -105,7 +105,7 @@ impl<'a> Scene<'a> {
         Ok(Self {
             cluster,
             fault,
-            agent_image,
+            builds,
             halves,
             agents,
             restarted_ns: None,
@@ -206,9 +206,18 @@ impl<'a> Scene<'a> {
         Ok(())
     }
 
+    /// To the other build and back: both are upgrades, and the next trial finds the agents as they were.
     fn upgrade(&mut self) -> Result<(), Error> {
-        if let Some(image) = self.agent_image {
-            control::roll_agents(self.cluster, &image.reference)?;
+        let rolled = |to: &str| {
+            control::roll_agents(self.cluster, to)?;
+            control::reported_versions(self.cluster, |version| {
+                (version == NEXT) == (to == self.builds.next)
+            })
+        };
+        let there = rolled(&self.builds.next)?;
+        let back = rolled(&self.builds.usual)?;
+        if let Some(agents) = &mut self.agents {
+            agents.versions = Some((there, back));
         }
         Ok(())
     }

@@ -193,6 +193,9 @@ pub(super) struct Agents {
     pub(super) counted: Option<(u64, u64)>,
     /// Links and maps found pinned, before and after, are the same ones.
     pub(super) same_pins: Option<bool>,
+    /// Versions in the nodes' reports after the upgrade, and after the way back.
+    #[serde(default)]
+    pub(super) versions: Option<(Vec<String>, Vec<String>)>,
 }
 
 /// What the autoscaler did.

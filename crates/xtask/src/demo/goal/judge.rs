@@ -5,6 +5,7 @@
 use super::{Check, Goal};
 use crate::demo::latency::fraction;
 use crate::demo::trial::{Row, Scaling, Sick, Trial};
+use crate::image::NEXT;
 
 /// Judges every goal of a trial.
 pub(in crate::demo) fn judge(goals: &[Goal], trial: &Trial) -> Vec<Check> {
@@ -185,6 +186,7 @@ impl Goal {
                 let ready = agents.and_then(|a| a.taken_over_s);
                 Check::at_most(&trial.fault, "taken over after", ready, 45.0, " s")
             }
+            Self::Upgraded => upgraded(trial),
             Self::StatusCatchesUp { seconds } => Check::at_most(
                 &trial.fault,
                 "status catches up after",
@@ -260,6 +262,28 @@ fn count(attempts: usize, failed: usize) -> Option<f64> {
 
 fn round(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
+}
+
+/// An upgrade that ended with the program it began with proves nothing.
+fn upgraded(trial: &Trial) -> Check {
+    let versions = trial.agents.as_ref().and_then(|agents| agents.versions.as_ref());
+    let held = versions.is_some_and(|(there, back)| {
+        !there.is_empty()
+            && there.len() == back.len()
+            && there.iter().all(|version| version == NEXT)
+            && back.iter().all(|version| version != NEXT)
+    });
+    let text =
+        |(there, back): &(Vec<String>, Vec<String>)| format!("{} → {}", there.join(" "), back.join(" "));
+    let measured = versions.map_or_else(|| "not seen".to_owned(), text);
+    let goal = "the other build on every node, then the usual one";
+    Check::that(
+        &trial.fault,
+        "versions that the nodes report",
+        held,
+        measured,
+        goal,
+    )
 }
 
 /// Observe moves nothing.
