@@ -5,7 +5,7 @@
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use continuity_traffic::clock;
 use continuity_traffic::schedule::Knot;
@@ -29,12 +29,10 @@ const CALM: Duration = Duration::from_secs(14);
 const WARM_UP: Duration = Duration::from_secs(3);
 /// After the surge: the hint falls once its hold-down of 10 s is over.
 const AFTER: Duration = Duration::from_secs(40);
-/// Replicas to start from.
-const REPLICAS: u32 = 3;
-/// How long the hint may take to be at that under the usual load.
+/// How long replicas and hint may take to rest under the usual load.
 const SETTLE: Duration = Duration::from_secs(75);
-/// How long it is watched at least: what a new load does to it shows within seconds.
-const SETTLE_LEAST: Duration = Duration::from_secs(10);
+/// How long they must have been the same: twice the hint's hold-down of 10 s, after which it would have fallen further.
+const AT_REST: Duration = Duration::from_secs(20);
 /// Objective of the policy, ms.
 const OBJECTIVE_MS: f64 = 250.0;
 /// The p99 is taken over this long: 240 attempts and more.
@@ -82,7 +80,7 @@ pub(super) fn run(
     let rising = rate(kind, lasts);
     let usual = rising.first().map_or(0.0, |knot| knot.per_second);
     let mut load = Load::start(cluster, seed, &wanted(cluster, &workload::steady(usual))?)?;
-    step.waiting("three replicas to be enough for the usual load");
+    step.waiting("the autoscaler to rest under the usual load");
     settle(cluster)?;
     load.switch(seed, &wanted(cluster, &rising)?)?;
     let after = |span: Duration| load.at_ns + u64::try_from(span.as_nanos()).unwrap_or(0);
@@ -143,19 +141,36 @@ fn wanted(cluster: &Cluster, rate: &[Knot]) -> Result<Vec<Wanted>, Error> {
     .collect()
 }
 
-/// Waits until replicas and hint are at three under the usual load. A load that comes out of nothing is a surge too, and
+/// Waits until replicas and hint agree and rest under the usual load. A load that comes out of nothing is a surge too, and
 /// what follows must not be measured on top of it. If it takes too long the trial begins all the same, and its checks
 /// show it.
 fn settle(cluster: &Cluster) -> Result<(), Error> {
+    let mut rest = Rest::default();
     let at_rest = || match observe(cluster) {
-        Ok((Some(REPLICAS), Some(REPLICAS))) => Ok(()),
+        Ok((replicas, hint)) if rest.since(Instant::now(), replicas, hint) >= AT_REST => Ok(()),
         Ok((replicas, hint)) => Err(format!("replicas {replicas:?}, hint {hint:?}")),
         Err(error) => Err(error.to_string()),
     };
-    thread::sleep(SETTLE_LEAST);
-    match cluster.wait("the autoscaler to be at three replicas", SETTLE, at_rest) {
+    match cluster.wait("the autoscaler to rest", SETTLE, at_rest) {
         Err(Error::Timeout { .. }) => Ok(()),
         other => other,
+    }
+}
+
+/// For how long replicas and hint have been the same number.
+#[derive(Default)]
+struct Rest {
+    begun: Option<(Instant, u32)>,
+}
+
+impl Rest {
+    fn since(&mut self, now: Instant, replicas: Option<u32>, hint: Option<u32>) -> Duration {
+        let count = replicas.filter(|count| Some(*count) == hint);
+        if self.begun.map(|(_, of)| of) != count {
+            self.begun = count.map(|count| (now, count));
+        }
+        self.begun
+            .map_or(Duration::ZERO, |(begun, _)| now.saturating_duration_since(begun))
     }
 }
 
@@ -232,6 +247,19 @@ mod tests {
         let slope = (knots[2].per_second - knots[1].per_second) / 84.0;
         assert!((slope * 60.0 - knots[1].per_second).abs() < 1e-9);
         assert!(knots[2].per_second > 300.0);
+    }
+
+    #[test]
+    fn rest_begins_anew_when_a_number_changes_or_the_two_differ() {
+        let (start, mut rest) = (Instant::now(), Rest::default());
+        let mut at =
+            |s: u64, replicas, hint| rest.since(start + Duration::from_secs(s), Some(replicas), hint);
+        assert_eq!(at(0, 7, Some(3)), Duration::ZERO);
+        assert_eq!(at(1, 3, Some(3)), Duration::ZERO);
+        assert_eq!(at(9, 3, Some(3)), Duration::from_secs(8));
+        assert_eq!(at(10, 4, Some(4)), Duration::ZERO);
+        assert_eq!(at(12, 4, None), Duration::ZERO);
+        assert_eq!(at(13, 4, Some(4)), Duration::ZERO);
     }
 
     #[test]
