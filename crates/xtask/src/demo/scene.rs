@@ -95,21 +95,18 @@ impl<'a> Scene<'a> {
             Half::new(cluster, PAIR[0], first, count)?,
             Half::new(cluster, PAIR[1], first, count)?,
         ];
-        let before = match fault.inject {
-            Inject::AgentKilled | Inject::AgentAway | Inject::Upgrade => {
-                Some(control::Before::look(cluster)?)
-            }
-            _ => None,
-        };
-        let agents = before.as_ref().map(|_| Agents::default());
+        let loses = matches!(
+            fault.inject,
+            Inject::AgentKilled | Inject::AgentAway | Inject::Upgrade
+        );
         Ok(Self {
             cluster,
             fault,
             builds,
             halves,
-            agents,
+            agents: loses.then(Agents::default),
             restarted_ns: None,
-            before,
+            before: None,
             broken: Broken::default(),
         })
     }
@@ -149,6 +146,9 @@ impl<'a> Scene<'a> {
 
     /// Begins the fault; returns when it had taken effect.
     pub(super) fn begin(&mut self) -> Result<u64, Error> {
+        if self.agents.is_some() {
+            self.before = Some(control::Before::look(self.cluster)?);
+        }
         match self.fault.inject {
             Inject::Backends { sickness, port, .. } => self.sicken(port, sickness),
             Inject::RollingUpdate => self.sicken(Port::Http, GRAY),
