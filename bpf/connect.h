@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
- * connect(2) to a service address: failsafe, slot or memory by score, count, rewrite.
+ * connect(2) to a service address: failsafe, admission, slot or memory by score, count, rewrite.
  *
  * Invariants: O(1), no loop over backends or services; whatever is missing lets the connect proceed to the VIP (fail
- * open), counted by reason; only a set that is known to have no backend is refused (ECONNREFUSED, what kube-proxy's
- * reject gives); traffic never leaves its set.
+ * open), counted by reason; only what admission does not let in and a set that is known to have no backend are refused
+ * (ECONNREFUSED, what kube-proxy's reject gives); traffic never leaves its set.
  *
- * Left out: admission and affinity, which will stand between failsafe and slot; UDP; opt-out of cgroups and network
- * namespaces, which will stand before the service look-up.
+ * Left out: affinity, which will stand between admission and slot; UDP; opt-out of cgroups and network namespaces, which
+ * will stand before the service look-up.
  */
 #ifndef CONTINUITY_CONNECT_H
 #define CONTINUITY_CONNECT_H
@@ -15,6 +15,7 @@
 #include <linux/errno.h>
 #include <linux/in.h>
 #include <bpf/bpf_endian.h>
+#include "admission.h"
 #include "failsafe.h"
 #include "set.h"
 #include "socket.h"
@@ -111,12 +112,13 @@ static __always_inline __u32 choose_alive(struct ct_bank *bank, struct ct_set_tr
 /* Keeps with the socket what it asked for and what it got; the handshake's hook does the counting. */
 static __always_inline void remember(struct bpf_sock_addr *ctx, const struct ct_key *key, __u32 set,
 				     const struct ct_backend *backend, const struct decision *d,
-				     struct ct_set_traffic *traffic, __u64 now)
+				     struct ct_set_traffic *traffic, __u64 now, __u32 held)
 {
 	struct ct_socket *s = claim(bpf_get_socket_cookie(ctx));
 
 	if (!s) {
 		CT_ADD(&traffic->unmeasured, 1);
+		ct_forgo(set, held);
 		return;
 	}
 	s->address[0] = key->address[0];
@@ -132,7 +134,25 @@ static __always_inline void remember(struct bpf_sock_addr *ctx, const struct ct_
 	s->phase = CT_IDLE;
 	s->bytes_in = 0;
 	s->bytes_out = 0;
-	s->flags = CT_CHOSEN; /* no packet of this socket before connect(2) goes on */
+	s->flags = CT_CHOSEN | (held & CT_TOKEN); /* no packet of this socket before connect(2) goes on */
+}
+
+/* A connect that goes on to the VIP keeps what it holds, and nothing else is measured of it. */
+__attribute__((noinline)) __u32 ct_remember_passed(__u64 cookie, __u32 set, __u64 now, __u32 held)
+{
+	struct ct_socket *s;
+
+	if (!(held & CT_HELD))
+		return 0;
+	s = claim(cookie);
+	if (!s)
+		return ct_forgo(set, held);
+	s->started = now;
+	s->backend = CT_NONE;
+	s->set = (__u16)set;
+	s->phase = CT_IDLE;
+	s->flags = CT_CHOSEN | CT_PASSED | (held & CT_TOKEN);
+	return 1;
 }
 
 static __always_inline int refuse(void)
@@ -218,7 +238,7 @@ static __always_inline struct ct_backend *decide(struct bpf_sock_addr *ctx, cons
 	struct ct_set *set;
 	struct decision d;
 	__u64 now, beat;
-	__u32 index, state;
+	__u32 index, state, held;
 
 	beat = heartbeat();
 	touch_home(bpf_get_socket_cookie(ctx));
@@ -238,11 +258,6 @@ static __always_inline struct ct_backend *decide(struct bpf_sock_addr *ctx, cons
 	state = failsafe(set, traffic, beat, now);
 	if (state == CT_FALLBACK) {
 		bank = set->flags & CT_SET_LAST_KNOWN_ALIVE ? bank_of(index, CT_ALIVE_BANK) : 0;
-		if (!bank || !bank->backends) {
-			CT_ADD(&traffic->passed_fallback, 1);
-			return 0;
-		}
-		choose_alive(bank, traffic, &d);
 	} else {
 		bank = deciding_bank(set, index, state, beat, traffic);
 		if (!bank)
@@ -252,17 +267,31 @@ static __always_inline struct ct_backend *decide(struct bpf_sock_addr *ctx, cons
 			*verdict = refuse();
 			return 0;
 		}
-		choose(bank, traffic, index, ct_now(now), &d);
 	}
+	held = *(volatile __u32 *)&traffic->reserved; /* 0, but not to the verifier: it would follow both values to the end */
+	if (set->flags & CT_SET_ADMIT && !(held = ct_admit(index, set->flags, now, beat))) {
+		*verdict = refuse();
+		return 0;
+	}
+	if (!bank || !bank->backends) {
+		CT_ADD(&traffic->passed_fallback, 1);
+		ct_remember_passed(bpf_get_socket_cookie(ctx), index, now, held);
+		return 0;
+	}
+	if (state == CT_FALLBACK)
+		choose_alive(bank, traffic, &d);
+	else
+		choose(bank, traffic, index, ct_now(now), &d);
 	backend = backend_of(&d, index, key);
 	if (!backend) {
 		CT_ADD(&traffic->passed_miss, 1);
+		ct_remember_passed(bpf_get_socket_cookie(ctx), index, now, held);
 		return 0;
 	}
 	CT_TOUCH_TRAFFIC(&client_traffic, d.backend);
 	touch_waiting(d.backend, now);
 	count_steered(traffic, state, &d);
-	remember(ctx, key, index, backend, &d, traffic, now);
+	remember(ctx, key, index, backend, &d, traffic, now, held);
 	return backend;
 }
 

@@ -8,7 +8,7 @@
  * fallback  fallback_after or older: the choice passes through to the VIP, or is shared equally over the last known
  *           alive.
  *
- * Left out: what a refusal becomes when nobody renews it (admission).
+ * Left out: what a refusal becomes when nobody renews it (admit.h).
  */
 #ifndef CONTINUITY_FAILSAFE_H
 #define CONTINUITY_FAILSAFE_H

@@ -66,8 +66,10 @@ static __always_inline void ask(struct ct_socket *s)
 	if (!t)
 		return;
 	s->started = bpf_ktime_get_ns();
-	if (won(s, CT_IDLE, CT_WAITING))
-		wait_begin(s, t);
+	if (!won(s, CT_IDLE, CT_WAITING))
+		return;
+	wait_begin(s, t);
+	hold(s);
 }
 
 /* Its answer begins. */
@@ -79,6 +81,7 @@ static __always_inline void answer(struct ct_socket *s)
 
 	if (!t || !won(s, CT_WAITING, CT_IDLE))
 		return;
+	let_go(s);
 	if (s->prediction != CT_NO_PREDICTION && !(s->flags & CT_SERVER)) {
 		st = set_traffic_of(s->set);
 		bank = present_bank(s->set);
@@ -102,6 +105,8 @@ static __always_inline void on_payload(struct ct_socket *s, int asks)
 			ask(s);
 	} else if (s->phase == CT_WAITING) {
 		answer(s);
+	} else if (s->flags & CT_PASSED) {
+		let_go(s);
 	}
 }
 

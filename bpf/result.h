@@ -55,17 +55,32 @@ static __always_inline int goes_to(struct bpf_sock_ops *ctx, const struct ct_bac
 	       CT_READ(remote_ip6[2]) == b->address[2] && CT_READ(remote_ip6[3]) == b->address[3];
 }
 
+/* The states of a socket are told, and when its retransmission timer runs. */
+static __always_inline void follow_states(struct bpf_sock_ops *ctx)
+{
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG |
+					       BPF_SOCK_OPS_RTO_CB_FLAG);
+}
+
+/* A connect that went on to the VIP: only the end of its wait is of interest. */
+static __always_inline void follow(struct bpf_sock_ops *ctx, struct ct_socket *s)
+{
+	flag(s, CT_ACTIVE);
+	follow_states(ctx);
+}
+
 static __always_inline void handshake_started(struct bpf_sock_ops *ctx, struct ct_socket *s)
 {
 	__u32 at = s->backend;
 	struct ct_backend *b = bpf_map_lookup_elem(&backends, &at);
 	struct ct_traffic *t;
 
+	if (s->flags & CT_PASSED)
+		return follow(ctx, s);
 	if (!(s->flags & CT_CHOSEN) || !b || b->generation != s->generation || !goes_to(ctx, b))
 		return give_back(s, bpf_get_socket_cookie(ctx));
-	s->flags = CT_CHOSEN | CT_ACTIVE;
-	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG |
-					       BPF_SOCK_OPS_RTO_CB_FLAG);
+	s->flags = CT_CHOSEN | CT_ACTIVE | (s->flags & CT_TOKEN);
+	follow_states(ctx);
 	t = traffic_of(s);
 	if (!t)
 		return;
@@ -85,6 +100,11 @@ static __always_inline void handshake_done(struct bpf_sock_ops *ctx, struct ct_s
 {
 	struct ct_traffic *t = traffic_of(s);
 
+	if (s->flags & CT_PASSED) {
+		s->out_end = ctx->snd_nxt;
+		s->in_end = ctx->rcv_nxt;
+		return flag(s, CT_OPEN);
+	}
 	if (!t || !won(s, CT_CONNECTING, CT_IDLE))
 		return;
 	shaken(s, t, handshake_micros(ctx, s));
@@ -147,8 +167,7 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx)
 	s->bytes_out = 0;
 	s->bytes_in = 0;
 	*(volatile __u32 *)&s->flags = CT_SERVER | CT_ACTIVE | CT_OPEN | (payload ? CT_SPOKE : 0);
-	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG |
-					       BPF_SOCK_OPS_RTO_CB_FLAG);
+	follow_states(ctx);
 	t = traffic_of(s);
 	if (!t)
 		return;
@@ -160,6 +179,7 @@ static __always_inline void accepted(struct bpf_sock_ops *ctx)
 /* The handshake ended without a connection. */
 static __always_inline void handshake_failed(struct ct_socket *s, struct ct_traffic *t, __u64 now)
 {
+	let_down(s, now);
 	if (s->flags & CT_EXPIRED)
 		CT_ADD(&t->timed_out, 1);
 	else if (s->flags & CT_PEER_RST)
@@ -174,6 +194,7 @@ static __always_inline void handshake_failed(struct ct_socket *s, struct ct_traf
 /* The connection ended while a request waited, and the local process still holds the socket. */
 static __always_inline void request_failed(struct ct_socket *s, struct ct_traffic *t, __u64 now)
 {
+	let_down(s, now);
 	if (s->flags & CT_SERVER)
 		return gave_up(s, t);
 	if (s->flags & CT_EXPIRED)
@@ -203,6 +224,7 @@ static __always_inline void slammed(struct ct_socket *s, struct ct_traffic *t, _
 	if (s->flags & (CT_SERVER | CT_LOCAL_END) || !mute(s, now))
 		return;
 	flag(s, CT_OVER);
+	let_down(s, now);
 	CT_ADD(&t->reset_before_data, 1);
 	r = record_of(s);
 	if (!r)
@@ -343,11 +365,13 @@ static __always_inline void on_release(struct bpf_sock *ctx)
 		flag(s, CT_LOCAL_END);
 	t = traffic_of(s);
 	if (!t)
-		return;
+		return let_go(s);
 	if (s->flags & CT_SERVER)
 		return backend_left(s, t);
-	if (won(s, CT_CONNECTING, CT_IDLE) || won(s, CT_WAITING, CT_IDLE))
-		gave_up(s, t);
+	if (!won(s, CT_CONNECTING, CT_IDLE) && !won(s, CT_WAITING, CT_IDLE))
+		return let_go(s);
+	gave_up(s, t);
+	let_down(s, about_now());
 }
 
 #endif

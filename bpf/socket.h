@@ -33,6 +33,11 @@ enum ct_phase { CT_IDLE = 0, CT_CONNECTING = 1, CT_WAITING = 2 };
 #define CT_PEER_END 256u /* the peer ended first */
 #define CT_SPOKE 512u /* payload has passed, either way */
 #define CT_OVER 1024u /* judged: no request starts any more */
+#define CT_PASSED 8192u /* went on to the VIP in FALLBACK; only its token is kept */
+#define CT_GOVERNED 16384u /* admission let it in: its requests count */
+#define CT_HELD 32768u /* holds a slot of its set */
+#define CT_CALLER_SHIFT 16 /* from here up: slot of the calling pod + 1, 0 = not known */
+#define CT_TOKEN (0xffff0000u | CT_HELD | CT_GOVERNED)
 
 CT_ARRAY(cookies, struct ct_cookies);
 CT_ARRAY(sockets, struct ct_socket); /* bucket * CT_WAYS + way */
@@ -110,6 +115,9 @@ __attribute__((noinline)) __u32 ct_find(__u64 cookie)
 	return way < CT_WAYS ? bucket * CT_WAYS + way : CT_NONE;
 }
 
+/* The socket has a record already: what it holds goes back (admission.h). */
+__u32 ct_again(__u32 at);
+
 /* Index of a record for a socket that may have one already; CT_NONE if both its buckets are full. */
 __attribute__((noinline)) __u32 ct_claim(__u64 cookie)
 {
@@ -121,7 +129,7 @@ __attribute__((noinline)) __u32 ct_claim(__u64 cookie)
 		return CT_NONE;
 	way = way_of(c, cookie);
 	if (way < CT_WAYS)
-		return bucket * CT_WAYS + way;
+		return ct_again(bucket * CT_WAYS + way);
 	way = free_way(c, cookie);
 	if (way < CT_WAYS)
 		return bucket * CT_WAYS + way;
@@ -130,7 +138,7 @@ __attribute__((noinline)) __u32 ct_claim(__u64 cookie)
 		return CT_NONE;
 	way = way_of(o, cookie);
 	if (way < CT_WAYS)
-		return other * CT_WAYS + way;
+		return ct_again(other * CT_WAYS + way);
 	CT_ADD(&c->away, 1);
 	way = free_way(o, cookie);
 	if (way < CT_WAYS)
@@ -179,13 +187,6 @@ static __always_inline struct ct_socket *claim(__u64 cookie)
 	__u32 at = ct_claim(cookie);
 
 	return bpf_map_lookup_elem(&sockets, &at);
-}
-
-/* Gives the record back. */
-static __always_inline void give_back(struct ct_socket *s, __u64 cookie)
-{
-	__sync_lock_test_and_set(&s->flags, 0u);
-	ct_free(cookie);
 }
 
 static __always_inline int won(struct ct_socket *s, __u32 from, __u32 to)

@@ -9,9 +9,10 @@
 #define CONTINUITY_WIRE_H
 
 #include <linux/types.h>
+#include "admit.h"
 #include "choice.h"
 
-#define CT_SCHEMA 2
+#define CT_SCHEMA 3
 #define CT_BANKS 3u /* two under the word, one equal share of the last known alive */
 #define CT_ALIVE_BANK 2u
 #define CT_TURNAROUND_BUCKETS 96u /* quarter octaves of us */
@@ -48,6 +49,10 @@ struct ct_endpoint {
 #define CT_SET_VALID 1u
 #define CT_SET_ENFORCE 2u
 #define CT_SET_LAST_KNOWN_ALIVE 4u
+#define CT_SET_ADMIT 16u /* connects ask for admission */
+#define CT_SET_CALLERS 32u /* and the calling pod is looked up */
+#define CT_SET_CLASS 0x700u /* level of callers that are not found */
+#define CT_SET_CLASS_SHIFT 8
 
 struct ct_set {
 	__u64 word; /* epoch << 1 | bank */
@@ -166,6 +171,31 @@ struct ct_learned {
 	__u8 bytes[4096];
 };
 
+#define CT_CALLERS_MOST 4096u /* callers of all sets on a node; 12 of the 16 bits that a record has for them */
+
+/* Of one set on one shard. Every field only ever added to. */
+struct ct_admission_traffic {
+	__u64 offered[CT_LEVELS];
+	__u64 full[CT_LEVELS]; /* refused: no slot */
+	__u64 thinned[CT_LEVELS]; /* refused: the part of its class that may come was there */
+	__u64 trickled[CT_LEVELS]; /* admitted as a survivor */
+	__u64 orphaned; /* admitted because nobody owns the limits any more */
+	__u64 unheld; /* admitted, but no room for a record: no slot held */
+	__u64 torn; /* words not of one epoch: not asked */
+	__u64 reserved[5];
+};
+
+struct ct_caller_key {
+	__u64 cgroup;
+	__u32 set;
+	__u32 reserved;
+};
+
+struct ct_caller_value {
+	__u32 slot;
+	__u32 level;
+};
+
 #define CT_AT(type, field, at) _Static_assert(__builtin_offsetof(struct type, field) == (at), #type "." #field)
 #define CT_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type)
 
@@ -208,5 +238,12 @@ CT_SIZE(ct_node, 128);
 CT_SIZE(ct_cookies, 64);
 CT_SIZE(ct_socket, 64);
 CT_SIZE(ct_learned, 4096);
+CT_SIZE(ct_admission_traffic, 256);
+CT_AT(ct_admission_traffic, orphaned, 192);
+CT_SIZE(ct_caller_key, 16);
+CT_SIZE(ct_caller_value, 8);
+CT_AT(ct_socket, backend, 24);
+CT_AT(ct_socket, flags, 36);
+CT_AT(ct_socket, set, 58);
 
 #endif

@@ -1,6 +1,6 @@
-//! What the engine needs beside array memory: two hash maps, a clock, a grace period, and a kernel that can be asked.
+//! What the engine needs beside array memory: three hash maps, a clock, a grace period, and a kernel that can be asked.
 
-use continuity_wire::{Endpoint, ServiceKey, ServiceValue};
+use continuity_wire::{CallerKey, CallerValue, Endpoint, ServiceKey, ServiceValue};
 
 use crate::{CapabilityReport, Error};
 
@@ -41,6 +41,24 @@ pub trait Backing: Send {
     /// # Errors
     /// When the kernel refuses.
     fn endpoints(&self) -> Result<Vec<(ServiceKey, Endpoint)>, Error>;
+
+    /// Adds or replaces a caller.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    fn put_caller(&mut self, key: CallerKey, value: CallerValue) -> Result<(), Error>;
+
+    /// Removes a caller; one that is not there is no error.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    fn drop_caller(&mut self, key: CallerKey) -> Result<(), Error>;
+
+    /// Every caller.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    fn callers(&self) -> Result<Vec<(CallerKey, CallerValue)>, Error>;
 
     /// Returns when no program that runs now can still hold what it read before, at the latest after [`crate::GRACE`].
     fn grace(&self);

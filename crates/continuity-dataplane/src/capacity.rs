@@ -2,9 +2,12 @@
 //!
 //! Kernel memory at the defaults, s shards: services 4,096 × 88 B = 0.35 MiB; sets 128 KiB; banks 960 KiB; backends
 //! 256 KiB; records 512 KiB; learned 4 MiB; client traffic 8,192 × s KiB = 8 s MiB; server traffic s MiB; set traffic
-//! s / 4 MiB; sockets 57,344 × 64 B + 8,192 × 64 B = 4 MiB. With 2 CPUs (s = 2) 29 MiB, with 8 or more (s = 8) 85 MiB. User space maps only what is in use.
+//! s / 4 MiB; sockets 57,344 × 64 B + 8,192 × 64 B = 4 MiB; admission 1,024 × 576 B and s / 4 MiB of counters; callers
+//! 4,096 × (88 + 64) B = 0.6 MiB. With 2 CPUs (s = 2) 31 MiB, with 8 or more (s = 8) 88 MiB. User space maps only what is in use.
 
 use std::{fs, num::NonZeroU32};
+
+use continuity_wire::WAYS;
 
 /// Sets on a node: 512 Services of two ports each.
 pub const SETS: u32 = 1_024;
@@ -70,6 +73,13 @@ impl Capacities {
             shards: cpus.next_power_of_two().min(MAX_SHARDS),
             ..Self::default()
         }
+    }
+}
+
+impl Capacities {
+    /// Buckets of the socket table: a power of two, at least two.
+    pub(crate) fn buckets(self) -> u32 {
+        (self.sockets / WAYS).max(2).next_power_of_two()
     }
 }
 

@@ -3,6 +3,9 @@
 //! What is in the maps is the truth: the engine rebuilds its picture from them when it is opened, and keeps a mirror
 //! of nothing that it could not rebuild.
 
+mod admission;
+mod audit;
+mod caller;
 mod endpoints;
 mod frontends;
 mod publish;
@@ -15,10 +18,12 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::atomic::Ordering, time::
 use continuity_wire::{Control, Learned};
 
 use crate::{
-    BackendIndex, BackendView, CapabilityReport, Completeness, Dataplane, Desired, Epoch, Error,
-    FailsafeState, Field, NodeCounters, Reconciled, SetCounters, SetId, SetView, backing::Backing,
-    pool::Pool, tables::Tables,
+    AdmissionCounters, BackendIndex, BackendView, CallerCounters, CapabilityReport, Completeness, Dataplane,
+    Desired, DesiredCaller, Epoch, Error, FailsafeState, Field, Held, Limits, NodeCounters, Parking,
+    Reconciled, SetCounters, SetId, SetView, backing::Backing, pool::Pool, tables::Tables,
 };
+use audit::Drift;
+use caller::Callers;
 
 /// A bank rests this long after its last use before it is rewritten, or the engine asks the kernel for a grace
 /// period. Six times the 8 ms that a grace period takes on an idle kernel at 250 Hz.
@@ -34,6 +39,7 @@ pub struct Engine<B> {
     set_pool: Pool,
     backend_pool: Pool,
     endpoint_pool: Pool,
+    callers: Callers,
     services_capacity: usize,
 }
 
@@ -43,6 +49,10 @@ struct Entry {
     generation: u32,
     /// When the word was last stored by this process; 0 = not yet.
     flipped: u64,
+    /// When its limits were last changed by this process; 0 = not yet.
+    limited: u64,
+    /// What the audits of its count in flight found.
+    drift: Drift,
 }
 
 /// One local address whose passive sockets are measured.
@@ -67,6 +77,10 @@ impl<B: Backing> Engine<B> {
 
     fn entry(&self, id: &SetId) -> Result<&Entry, Error> {
         self.sets.get(id).ok_or(Error::UnknownSet(*id))
+    }
+
+    pub(crate) fn set_index(&self, id: &SetId) -> Result<u32, Error> {
+        Ok(self.entry(id)?.view.index.0)
     }
 
     pub(crate) fn index_of(&self, id: &SetId, backend: SocketAddr) -> Result<u32, Error> {
@@ -177,6 +191,34 @@ impl<B: Backing> Dataplane for Engine<B> {
             .ok_or_else(too_long)?
             .copy_from_slice(bytes);
         self.tables.learned.store(index, &learned)
+    }
+
+    fn limit(&mut self, id: &SetId, limits: &Limits) -> Result<bool, Error> {
+        self.write_limits(id, limits)
+    }
+
+    fn unlimit(&mut self, id: &SetId) -> Result<(), Error> {
+        self.open_limits(id)
+    }
+
+    fn read_admission(&mut self, id: &SetId) -> Result<AdmissionCounters, Error> {
+        self.read_admission_of(id)
+    }
+
+    fn know_callers(&mut self, callers: &[DesiredCaller]) -> Result<u32, Error> {
+        self.reconcile_callers(callers)
+    }
+
+    fn read_callers(&self, id: &SetId) -> Result<Vec<CallerCounters>, Error> {
+        self.read_callers_of(id)
+    }
+
+    fn share(&mut self, id: &SetId, pod: u64, interval: u64, retry_interval: u64) -> Result<(), Error> {
+        self.write_share(id, pod, interval, retry_interval)
+    }
+
+    fn audit(&mut self, parkings: &[Parking]) -> Result<Vec<Held>, Error> {
+        self.audit_sets(parkings)
     }
 
     fn verify(&self) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! The real dataplane: programs, maps and links in the kernel.
 //!
-//! Everything is pinned under one directory (`/sys/fs/bpf/continuity/v2/{maps,programs,links}`), so it outlives the
+//! Everything is pinned under one directory (`/sys/fs/bpf/continuity/v3/{maps,programs,links}`), so it outlives the
 //! agent. Opening takes over what is there: maps with their content, links by an atomic program update that drops no
 //! event. What is read back about the kernel comes from these pins and `BPF_OBJ_GET_INFO_BY_FD`, never by id, because
 //! the agent has no CAP_SYS_ADMIN.
@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use continuity_wire::{Endpoint, SCHEMA_VERSION, ServiceKey, ServiceValue};
+use continuity_wire::{CallerKey, CallerValue, Endpoint, SCHEMA_VERSION, ServiceKey, ServiceValue};
 
 use crate::{CapabilityId, CapabilityReport, Engine, Error, GRACE, backing::Backing, capacity::Capacities};
 use hash::Hash;
@@ -72,8 +72,9 @@ impl Options {
 
 /// The kernel behind an [`Engine`].
 pub struct Kernel {
-    services: Hash<ServiceValue>,
-    endpoints: Hash<Endpoint>,
+    services: Hash<ServiceKey, ServiceValue, { size_of::<ServiceKey>() }>,
+    endpoints: Hash<ServiceKey, Endpoint, { size_of::<ServiceKey>() }>,
+    callers: Hash<CallerKey, CallerValue, { size_of::<CallerKey>() }>,
     pins: Pins,
     cgroup: PathBuf,
     expected: Vec<&'static hooks::Hook>,
@@ -106,6 +107,7 @@ impl Engine<Kernel> {
         let kernel = Kernel {
             services: Hash::of(&mut object, continuity_wire::map::SERVICES)?,
             endpoints: Hash::of(&mut object, continuity_wire::map::ENDPOINTS)?,
+            callers: Hash::of(&mut object, continuity_wire::map::CALLERS)?,
             expected: hooks::wanted(&capabilities),
             pins,
             cgroup,
@@ -116,6 +118,7 @@ impl Engine<Kernel> {
         let kernel = engine.backing();
         if !hooks::measures(&kernel.pins, &kernel.cgroup)? {
             object.forget_sockets(sizes)?;
+            engine.forget_holdings()?;
         }
         for hook in &kernel.expected {
             hooks::install(hook, &mut object, &kernel.pins, &kernel.cgroup)?;
@@ -153,6 +156,18 @@ impl Backing for Kernel {
 
     fn endpoints(&self) -> Result<Vec<(ServiceKey, Endpoint)>, Error> {
         self.endpoints.entries()
+    }
+
+    fn put_caller(&mut self, key: CallerKey, value: CallerValue) -> Result<(), Error> {
+        self.callers.put(key, value)
+    }
+
+    fn drop_caller(&mut self, key: CallerKey) -> Result<(), Error> {
+        self.callers.drop(key)
+    }
+
+    fn callers(&self) -> Result<Vec<(CallerKey, CallerValue)>, Error> {
+        self.callers.entries()
     }
 
     fn grace(&self) {

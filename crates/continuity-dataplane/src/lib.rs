@@ -14,6 +14,7 @@
     reason = "mmapped maps and bpf(2) need it; every block says why it is sound"
 )]
 
+mod admission;
 mod age;
 mod backing;
 mod capability;
@@ -29,6 +30,7 @@ mod pool;
 mod region;
 mod tables;
 
+pub use admission::{AdmissionCounters, CallerCounters, DesiredCaller, Held, Limits, Parking};
 pub use age::{AgeReader, Ages};
 pub use capability::{Capability, CapabilityId, CapabilityReport};
 pub use capacity::Capacities;
@@ -107,6 +109,49 @@ pub trait Dataplane: Send {
     /// # Errors
     /// When the set is unknown or the bytes are more than [`wire::Learned::CAPACITY`].
     fn keep_learned(&mut self, id: &SetId, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Puts a set's connects under these limits, and says that they are still meant: what is not said again within 3 s
+    /// relaxes. True if more than the heartbeat was written.
+    ///
+    /// # Errors
+    /// When the set is unknown.
+    fn limit(&mut self, id: &SetId, limits: &Limits) -> Result<bool, Error>;
+
+    /// Connects to the set ask for nothing any more.
+    ///
+    /// # Errors
+    /// When the set is unknown.
+    fn unlimit(&mut self, id: &SetId) -> Result<(), Error>;
+
+    /// Reads what admission did, absolute since the set got its index.
+    ///
+    /// # Errors
+    /// When the set is unknown.
+    fn read_admission(&mut self, id: &SetId) -> Result<AdmissionCounters, Error>;
+
+    /// Makes these the callers that are known, all others unknown; returns how many did not fit and are unknown too.
+    ///
+    /// # Errors
+    /// When the kernel refuses a write; what was written before stays consistent.
+    fn know_callers(&mut self, callers: &[DesiredCaller]) -> Result<u32, Error>;
+
+    /// Counters of the known callers of a set, absolute since each was known.
+    ///
+    /// # Errors
+    /// When the set is unknown.
+    fn read_callers(&self, id: &SetId) -> Result<Vec<CallerCounters>, Error>;
+
+    /// Holds a caller to its share: paces in ns, 0 = not held.
+    ///
+    /// # Errors
+    /// When the set or the caller is unknown.
+    fn share(&mut self, id: &SetId, pod: u64, interval: u64, retry_interval: u64) -> Result<(), Error>;
+
+    /// Compares what is in flight with the sockets that hold it, and mends what differs for three audits in a row.
+    ///
+    /// # Errors
+    /// When a set is unknown or the sockets' records cannot be mapped.
+    fn audit(&mut self, parkings: &[Parking]) -> Result<Vec<Held>, Error>;
 
     /// Asks the kernel whether every program is attached where it was put. Readiness rests on this.
     ///

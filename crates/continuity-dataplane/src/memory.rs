@@ -5,7 +5,10 @@
 
 use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr};
 
-use continuity_wire::{Control, Endpoint, Record, SCHEMA_VERSION, ServiceKey, ServiceValue, Traffic};
+use continuity_wire::{
+    Admission, AdmissionTraffic, CallerKey, CallerValue, Control, Endpoint, Limits, Record, SCHEMA_VERSION,
+    ServiceKey, ServiceValue, Traffic,
+};
 
 use crate::{
     CapabilityReport, Engine, Error, SetId, backing::Backing, capacity::Capacities, region::Source,
@@ -20,6 +23,7 @@ pub type MemoryDataplane = Engine<Memory>;
 pub struct Memory {
     services: BTreeMap<ServiceKey, ServiceValue>,
     endpoints: BTreeMap<ServiceKey, Endpoint>,
+    callers: BTreeMap<CallerKey, CallerValue>,
     capabilities: CapabilityReport,
     now: u64,
 }
@@ -51,6 +55,20 @@ impl Backing for Memory {
 
     fn endpoints(&self) -> Result<Vec<(ServiceKey, Endpoint)>, Error> {
         Ok(self.endpoints.iter().map(|(key, value)| (*key, *value)).collect())
+    }
+
+    fn put_caller(&mut self, key: CallerKey, value: CallerValue) -> Result<(), Error> {
+        self.callers.insert(key, value);
+        Ok(())
+    }
+
+    fn drop_caller(&mut self, key: CallerKey) -> Result<(), Error> {
+        self.callers.remove(&key);
+        Ok(())
+    }
+
+    fn callers(&self) -> Result<Vec<(CallerKey, CallerValue)>, Error> {
+        Ok(self.callers.iter().map(|(key, value)| (*key, *value)).collect())
     }
 
     fn grace(&self) {}
@@ -142,5 +160,53 @@ impl Engine<Memory> {
         let mut traffic: Traffic = tables.server.load(index * tables.shards)?;
         change(&mut traffic);
         tables.server.store(index * tables.shards, &traffic)
+    }
+
+    /// Plays the kernel: changes what admission counts of a set.
+    ///
+    /// # Errors
+    /// When the set is unknown.
+    pub fn count_admission(
+        &mut self,
+        set: &SetId,
+        change: impl FnOnce(&mut Admission, &mut AdmissionTraffic),
+    ) -> Result<(), Error> {
+        let index = self.set_index(set)?;
+        let tables = self.tables();
+        let mut words: Admission = tables.admissions.load(index)?;
+        let mut traffic: AdmissionTraffic = tables.admission_traffic.load(index * tables.shards)?;
+        change(&mut words, &mut traffic);
+        tables.admissions.store(index, &words)?;
+        tables.admission_traffic.store(index * tables.shards, &traffic)
+    }
+
+    /// The limits that connects to a set are under; `None` while they ask for nothing.
+    ///
+    /// # Errors
+    /// When the set is unknown.
+    pub fn limits(&self, set: &SetId) -> Result<Option<Limits>, Error> {
+        let index = self.set_index(set)?;
+        let tables = self.tables();
+        let flags = tables.sets.load::<continuity_wire::Set>(index)?.flags;
+        if flags & continuity_wire::SetFlags::ADMIT == 0 {
+            return Ok(None);
+        }
+        let control = tables.admissions.load::<Admission>(index)?.control;
+        let bank = index * continuity_wire::LIMIT_BANKS + u32::from(control & 1 == 1);
+        let words: Limits = tables.limits.load(bank)?;
+        Ok(Some(Limits { control, ..words }))
+    }
+
+    /// Level of a cgroup as a caller of a set, if it is known.
+    ///
+    /// # Errors
+    /// When the set is unknown.
+    pub fn level(&self, set: &SetId, cgroup: u64) -> Result<Option<u32>, Error> {
+        let key = CallerKey {
+            cgroup,
+            set: self.set_index(set)?,
+            reserved: 0,
+        };
+        Ok(self.backing().callers.get(&key).map(|value| value.level))
     }
 }

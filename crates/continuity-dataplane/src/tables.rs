@@ -1,7 +1,10 @@
 //! The array maps, and the sums over their shards.
 
 use bytemuck::Zeroable as _;
-use continuity_wire::{BANKS, Backend, Bank, Control, Learned, Node, Record, Set, SetTraffic, Traffic, map};
+use continuity_wire::{
+    Admission, AdmissionTraffic, BANKS, Backend, Bank, CALLERS, Caller, Control, Cookies, LIMIT_BANKS,
+    Learned, Limits, Node, Record, SOCKET_BYTES, Set, SetTraffic, Traffic, WAYS, map,
+};
 
 use crate::{
     Error,
@@ -21,6 +24,12 @@ pub(crate) struct Tables {
     pub(crate) decisions: Region,
     pub(crate) node: Region,
     pub(crate) learned: Region,
+    pub(crate) admissions: Region,
+    pub(crate) limits: Region,
+    pub(crate) admission_traffic: Region,
+    pub(crate) shares: Region,
+    pub(crate) cookies: Region,
+    pub(crate) sockets: Region,
     pub(crate) shards: u32,
 }
 
@@ -37,6 +46,7 @@ impl Tables {
             shards,
             ..
         } = sizes;
+        let buckets = sizes.buckets();
         let mut region = |name, stride, entries| Ok(Region::new(name, stride, entries, source(name)?));
         Ok(Self {
             control: region(map::CONTROL, size_of::<Control>(), 1)?,
@@ -49,6 +59,16 @@ impl Tables {
             decisions: region(map::SET_TRAFFIC, size_of::<SetTraffic>(), sets * shards)?,
             node: region(map::NODE, size_of::<Node>(), shards)?,
             learned: region(map::LEARNED, size_of::<Learned>(), sets)?,
+            admissions: region(map::ADMISSIONS, size_of::<Admission>(), sets)?,
+            limits: region(map::LIMITS, size_of::<Limits>(), sets * LIMIT_BANKS)?,
+            admission_traffic: region(
+                map::ADMISSION_TRAFFIC,
+                size_of::<AdmissionTraffic>(),
+                sets * shards,
+            )?,
+            shares: region(map::SHARES, size_of::<Caller>(), CALLERS)?,
+            cookies: region(map::COOKIES, size_of::<Cookies>(), buckets)?,
+            sockets: region(map::SOCKETS, SOCKET_BYTES, buckets * WAYS)?,
             shards,
         })
     }

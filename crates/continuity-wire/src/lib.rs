@@ -12,12 +12,17 @@
 #![allow(unsafe_code, reason = "bytemuck derives implement unsafe marker traits")]
 
 mod address;
+mod admission;
 mod backend;
 mod histogram;
 mod set;
 mod traffic;
 
 pub use address::{Endpoint, ServiceKey, ServiceValue, TCP};
+pub use admission::{
+    Admission, AdmissionTraffic, CALLERS, Caller, CallerKey, CallerValue, Holding, HoldingFlags, LEVELS,
+    LIMIT_BANKS, Limits,
+};
 pub use backend::{Backend, BackendFlags, Record, RecordWords};
 pub use histogram::{CONNECT_BUCKETS, Scale, TURNAROUND_BUCKETS};
 pub use set::{Bank, Choice, FailsafeCode, Learned, Set, SetFlags, Word};
@@ -25,10 +30,10 @@ pub use traffic::{AGE_BUCKETS, AGE_SHIFT, Node, Regression, SetTraffic, Traffic}
 
 use bytemuck::{Pod, Zeroable};
 
-/// Version of this layout, stamped into the pinned control record and part of the pin path (`…/v2`).
+/// Version of this layout, stamped into the pinned control record and part of the pin path (`…/v3`).
 ///
 /// A program or agent that finds another number refuses to touch the maps.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Slots of one table: shares are multiples of 1/64 (`CT_SLOTS` in `bpf/choice.h`).
 pub const SLOTS: usize = 64;
@@ -95,11 +100,22 @@ pub mod map {
     pub const LEARNED: &str = "learned";
     /// Array of buckets of [`crate::WAYS`] socket cookies.
     pub const COOKIES: &str = "cookies";
-    /// Array of the sockets' records, index `bucket * WAYS + way`; private to the kernel programs.
+    /// Array of the sockets' records, index `bucket * WAYS + way`; private to the kernel programs but for what
+    /// [`crate::Holding`] names.
     pub const SOCKETS: &str = "sockets";
+    /// Array of [`crate::Admission`], one per set.
+    pub const ADMISSIONS: &str = "admissions";
+    /// Array of [`crate::Limits`], index `set * LIMIT_BANKS + bank`.
+    pub const LIMITS: &str = "limits";
+    /// Array of [`crate::AdmissionTraffic`], index `set * shards + shard`.
+    pub const ADMISSION_TRAFFIC: &str = "admission_traffic";
+    /// Hash [`crate::CallerKey`] → [`crate::CallerValue`].
+    pub const CALLERS: &str = "callers";
+    /// Array of [`crate::Caller`].
+    pub const SHARES: &str = "shares";
 
     /// Every pinned map.
-    pub const ALL: [&str; 14] = [
+    pub const ALL: [&str; 19] = [
         CONTROL,
         SERVICES,
         ENDPOINTS,
@@ -114,6 +130,11 @@ pub mod map {
         LEARNED,
         COOKIES,
         SOCKETS,
+        ADMISSIONS,
+        LIMITS,
+        ADMISSION_TRAFFIC,
+        CALLERS,
+        SHARES,
     ];
 }
 

@@ -64,6 +64,12 @@ impl SetFlags {
     pub const ENFORCE: u32 = 2;
     /// In FALLBACK share equally over the last known alive instead of passing through.
     pub const LAST_KNOWN_ALIVE: u32 = 4;
+    /// Connects ask for admission.
+    pub const ADMIT: u32 = 16;
+    /// The calling pod is looked up for it.
+    pub const CALLERS: u32 = 32;
+    /// The level of callers that are not found stands from this bit up, 3 bits.
+    pub const CLASS_SHIFT: u32 = 8;
 }
 
 /// Failsafe state of a set, as the kernel sees it at the last connect.

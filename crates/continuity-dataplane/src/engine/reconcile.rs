@@ -16,7 +16,7 @@ use continuity_wire::{
     SetTraffic,
 };
 
-use super::{Engine, Entry};
+use super::{Engine, Entry, admission::ADMISSION_FLAGS};
 use crate::{
     BackendIndex, BackendView, Completeness, Desired, DesiredSet, Error, Fallback, Field, Mode, Reconciled,
     Rejection, SetId, SetIndex, SetView, backing::Backing,
@@ -95,6 +95,7 @@ impl<B: Backing> Engine<B> {
         )?;
         (0..BANKS).try_for_each(|bank| self.tables.banks.clear::<Bank>(index * BANKS + bank))?;
         self.tables.learned.clear::<Learned>(index)?;
+        self.clear_admission(index)?;
         let cursor = self
             .tables
             .control
@@ -122,6 +123,8 @@ impl<B: Backing> Engine<B> {
             view,
             generation,
             flipped: 0,
+            limited: 0,
+            drift: super::Drift::default(),
         }))
     }
 
@@ -130,7 +133,8 @@ impl<B: Backing> Engine<B> {
         let index = entry.view.index.0;
         entry.view.mode = desired.mode;
         let hold = nanos(desired.failsafe.hold_after);
-        let mut flags = SetFlags::VALID;
+        let present: Set = self.tables.sets.load(index)?;
+        let mut flags = SetFlags::VALID | present.flags & ADMISSION_FLAGS;
         if desired.mode == Mode::Enforce {
             flags |= SetFlags::ENFORCE;
         }
@@ -286,6 +290,7 @@ impl<B: Backing> Engine<B> {
             .sets
             .word(index, offset_of!(Set, flags))?
             .store(pair(0, entry.generation), Ordering::Release);
+        self.drop_callers_of(index)?;
         for backend in &entry.view.backends {
             self.remove_backend(entry.view.index, backend)?;
         }

@@ -7,7 +7,7 @@ use std::{
 
 use continuity_wire::{Backend, BackendFlags, Set, SetFlags};
 
-use super::{Engine, Entry, Local};
+use super::{Callers, Engine, Entry, Local};
 use crate::{
     BackendIndex, BackendView, Error, Mode, SetId, SetIndex, SetView, backing::Backing, capacity::Capacities,
     pool::Pool, tables::Tables,
@@ -52,6 +52,7 @@ impl<B: Backing> Engine<B> {
             set_pool: Pool::new(sizes.sets, &used_sets, now),
             backend_pool: Pool::new(sizes.backends, &used_backends, now),
             endpoint_pool: Pool::new(sizes.endpoints, &used_endpoints, now),
+            callers: Callers::found(backing.callers()?, now),
             services_capacity: usize::try_from(sizes.services).unwrap_or(usize::MAX),
             sets: by_index
                 .into_values()
@@ -102,6 +103,8 @@ fn found_sets(tables: &Tables) -> Result<BTreeMap<u32, Entry>, Error> {
                 view,
                 generation: set.generation,
                 flipped: 0,
+                limited: 0,
+                drift: super::Drift::default(),
             },
         );
     }

@@ -1,27 +1,29 @@
-//! The two hash maps, as typed tables.
+//! The hash maps, as typed tables.
 
 use std::marker::PhantomData;
 
 use aya::maps::{HashMap, Map, MapData, MapError};
 use bytemuck::Pod;
-use continuity_wire::ServiceKey;
 
 use super::object::Object;
 use crate::Error;
 
-type Key = [u8; size_of::<ServiceKey>()];
 type Value = [u8; 8];
 
-/// Addresses to eight-byte values.
-pub(super) struct Hash<V> {
+/// Keys of `N` bytes to eight-byte values.
+pub(super) struct Hash<K, V, const N: usize> {
     name: &'static str,
-    map: HashMap<MapData, Key, Value>,
-    value: PhantomData<V>,
+    map: HashMap<MapData, [u8; N], Value>,
+    types: PhantomData<(K, V)>,
 }
 
-impl<V: Pod> Hash<V> {
+impl<K: Pod, V: Pod, const N: usize> Hash<K, V, N> {
+    /// One size in the type and in the map.
+    const SIZED: () = assert!(size_of::<K>() == N && size_of::<V>() == size_of::<Value>());
+
     /// Takes a map out of the loaded object.
     pub(super) fn of(object: &mut Object, name: &'static str) -> Result<Self, Error> {
+        let () = Self::SIZED;
         let Some(map @ Map::HashMap(_)) = object.take_map(name) else {
             return Err(Error::Missing(name));
         };
@@ -29,21 +31,21 @@ impl<V: Pod> Hash<V> {
         Ok(Self {
             name,
             map,
-            value: PhantomData,
+            types: PhantomData,
         })
     }
 
     /// Adds or replaces.
-    pub(super) fn put(&mut self, key: ServiceKey, value: V) -> Result<(), Error> {
+    pub(super) fn put(&mut self, key: K, value: V) -> Result<(), Error> {
         let value: Value = bytemuck::cast(value);
         self.map
-            .insert(bytemuck::cast::<_, Key>(key), value, 0)
+            .insert(packed(&key), value, 0)
             .map_err(|error| refused("update", self.name, error))
     }
 
     /// Removes, if it is there.
-    pub(super) fn drop(&mut self, key: ServiceKey) -> Result<(), Error> {
-        match self.map.remove(&bytemuck::cast::<_, Key>(key)) {
+    pub(super) fn drop(&mut self, key: K) -> Result<(), Error> {
+        match self.map.remove(&packed(&key)) {
             Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
             Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => {
                 Ok(())
@@ -53,16 +55,30 @@ impl<V: Pod> Hash<V> {
     }
 
     /// Everything.
-    pub(super) fn entries(&self) -> Result<Vec<(ServiceKey, V)>, Error> {
+    pub(super) fn entries(&self) -> Result<Vec<(K, V)>, Error> {
         self.map
             .iter()
             .map(|entry| {
                 entry
-                    .map(|(key, value)| (bytemuck::cast::<Key, _>(key), bytemuck::cast::<Value, V>(value)))
+                    .map(|(key, value)| (unpacked(&key), bytemuck::cast::<Value, V>(value)))
                     .map_err(|error| refused("walk", self.name, error))
             })
             .collect()
     }
+}
+
+fn packed<K: Pod, const N: usize>(key: &K) -> [u8; N] {
+    let mut bytes = [0; N];
+    let pairs = bytes.iter_mut().zip(bytemuck::bytes_of(key));
+    pairs.for_each(|(to, from)| *to = *from);
+    bytes
+}
+
+fn unpacked<K: Pod, const N: usize>(bytes: &[u8; N]) -> K {
+    let mut key = K::zeroed();
+    let pairs = bytemuck::bytes_of_mut(&mut key).iter_mut().zip(bytes);
+    pairs.for_each(|(to, from)| *to = *from);
+    key
 }
 
 fn refused(command: &'static str, object: &'static str, error: MapError) -> Error {

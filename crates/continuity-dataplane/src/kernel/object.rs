@@ -9,7 +9,7 @@ use aya::{
     sys::{BpfHelper, is_helper_supported},
 };
 use bytemuck::Zeroable as _;
-use continuity_wire::{BANKS, Control, Cookies, SCHEMA_VERSION, WAYS, map};
+use continuity_wire::{BANKS, CALLERS, Control, Cookies, LIMIT_BANKS, SCHEMA_VERSION, WAYS, map};
 
 use super::{hooks::Hook, pins::Pins};
 use crate::{
@@ -35,7 +35,7 @@ pub(super) fn load(pins: &Pins, sizes: Capacities, capabilities: &CapabilityRepo
     let have_coarse = u32::from(
         is_helper_supported(ProgramType::SockOps, BpfHelper::BPF_FUNC_ktime_get_coarse_ns).unwrap_or(false),
     );
-    let bucket_shift = u64::BITS - buckets(sizes).ilog2();
+    let bucket_shift = u64::BITS - sizes.buckets().ilog2();
     let mut loader = EbpfLoader::new();
     for name in map::ALL {
         loader.map_pin_path(name, pins.map(name));
@@ -53,12 +53,7 @@ pub(super) fn load(pins: &Pins, sizes: Capacities, capabilities: &CapabilityRepo
     Ok(Object { ebpf })
 }
 
-/// Buckets of the socket table: a power of two, at least two.
-pub(super) fn buckets(sizes: Capacities) -> u32 {
-    (sizes.sockets / WAYS).max(2).next_power_of_two()
-}
-
-fn entries(sizes: Capacities) -> [(&'static str, u32); 14] {
+fn entries(sizes: Capacities) -> [(&'static str, u32); 19] {
     let Capacities {
         sets,
         backends,
@@ -80,8 +75,13 @@ fn entries(sizes: Capacities) -> [(&'static str, u32); 14] {
         (map::SET_TRAFFIC, sets * shards),
         (map::NODE, shards),
         (map::LEARNED, sets),
-        (map::COOKIES, buckets(sizes)),
-        (map::SOCKETS, buckets(sizes) * WAYS),
+        (map::COOKIES, sizes.buckets()),
+        (map::SOCKETS, sizes.buckets() * WAYS),
+        (map::ADMISSIONS, sets),
+        (map::LIMITS, sets * LIMIT_BANKS),
+        (map::ADMISSION_TRAFFIC, sets * shards),
+        (map::CALLERS, CALLERS),
+        (map::SHARES, CALLERS),
     ]
 }
 
@@ -114,7 +114,7 @@ impl Object {
         let Some(Map::Array(data)) = self.ebpf.map(map::COOKIES) else {
             return Err(Error::Missing(map::COOKIES));
         };
-        let buckets = buckets(sizes);
+        let buckets = sizes.buckets();
         let source = Source::Map(duplicate(data)?);
         let cookies = Region::new(map::COOKIES, size_of::<Cookies>(), buckets, source);
         (0..buckets).try_for_each(|bucket| cookies.clear::<Cookies>(bucket))

@@ -13,8 +13,9 @@ use std::{
 };
 
 use continuity_wire::{
-    BANKS, Backend, Bank, Control, Cookies, Endpoint, Learned, Node, Record, SCHEMA_VERSION, SOCKET_BYTES,
-    ServiceKey, ServiceValue, Set, SetTraffic, Traffic, WAYS, map,
+    Admission, AdmissionTraffic, BANKS, Backend, Bank, CALLERS, Caller, CallerKey, CallerValue, Control,
+    Cookies, Endpoint, LIMIT_BANKS, Learned, Limits, Node, Record, SCHEMA_VERSION, SOCKET_BYTES, ServiceKey,
+    ServiceValue, Set, SetTraffic, Traffic, WAYS, map,
 };
 
 use super::syscall::{self, MapInfo};
@@ -131,6 +132,21 @@ impl Pins {
             ),
             (map::SET_TRAFFIC, 4, size_of::<SetTraffic>(), sizes.sets * shards),
             (map::LEARNED, 4, size_of::<Learned>(), sizes.sets),
+            (map::ADMISSIONS, 4, size_of::<Admission>(), sizes.sets),
+            (map::LIMITS, 4, size_of::<Limits>(), sizes.sets * LIMIT_BANKS),
+            (
+                map::ADMISSION_TRAFFIC,
+                4,
+                size_of::<AdmissionTraffic>(),
+                sizes.sets * shards,
+            ),
+            (
+                map::CALLERS,
+                size_of::<CallerKey>(),
+                size_of::<CallerValue>(),
+                CALLERS,
+            ),
+            (map::SHARES, 4, size_of::<Caller>(), CALLERS),
             (map::COOKIES, 4, size_of::<Cookies>(), sizes.sockets / WAYS),
             (
                 map::ENDPOINTS,

@@ -108,19 +108,38 @@ impl Ground {
         fs::write(cgroup.join("cgroup.procs"), process::id().to_string()).expect("move between cgroups");
     }
 
+    /// Id of the test's cgroup, by which callers are known.
+    #[allow(dead_code, reason = "the cost bench, which shares this file, has no callers")]
+    pub(crate) fn cgroup_id(&self) -> u64 {
+        use std::os::unix::fs::MetadataExt as _;
+        fs::metadata(&self.cgroup).expect("the cgroup").ino()
+    }
+
+    /// Plays a crash: the count in flight of a set is too large by so many.
+    #[allow(dead_code, reason = "the cost bench, which shares this file, has no crash")]
+    pub(crate) fn leak(&self, plane: &KernelDataplane, id: &SetId, by: i32) {
+        let index = plane.set(id).expect("the set").index.0;
+        let pinned = aya::maps::MapData::from_pin(self.map("admissions")).expect("the pinned map");
+        let map = aya::maps::Map::Array(pinned);
+        let mut words: aya::maps::Array<_, [u32; 48]> = map.try_into().expect("an array");
+        let mut value = words.get(&index, 0).expect("read");
+        value[2] = value[2].wrapping_add_signed(by);
+        words.set(index, value, 0).expect("write");
+    }
+
     /// Pin of a map.
     pub(crate) fn map(&self, name: &str) -> PathBuf {
-        self.options.pins.join("v2/maps").join(name)
+        self.options.pins.join("v3/maps").join(name)
     }
 
     /// Pin of a program.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
-        self.options.pins.join("v2/programs").join(name)
+        self.options.pins.join("v3/programs").join(name)
     }
 
     /// Pin of a link.
     pub(crate) fn link(&self, name: &str) -> PathBuf {
-        self.options.pins.join("v2/links").join(name)
+        self.options.pins.join("v3/links").join(name)
     }
 }
 

@@ -123,10 +123,10 @@ fn pins_of_another_schema_are_refused_with_a_sentence_and_left_alone() {
     let error = KernelDataplane::open_or_load(&ground.options)
         .err()
         .expect("refused");
-    assert!(matches!(error, Error::Schema { found: 8, .. }), "{error}");
+    assert!(matches!(error, Error::Schema { found: 9, .. }), "{error}");
     assert_eq!(error.category(), Category::Version);
     assert!(
-        error.to_string().contains("schema 8, this agent speaks 2"),
+        error.to_string().contains("schema 9, this agent speaks 3"),
         "{error}"
     );
     let report = probe(&ground.options);
@@ -227,7 +227,7 @@ fn a_hook_that_was_taken_away_is_noticed_and_put_back() {
     plane.verify().expect("put back");
     equal(&mut plane, &id(NAME));
     connect(vip(80)).expect("steered again");
-    assert_eq!(pins(&ground.options.pins.join("v2/links")).len(), HOOKS.len());
+    assert_eq!(pins(&ground.options.pins.join("v3/links")).len(), HOOKS.len());
 }
 
 #[test]

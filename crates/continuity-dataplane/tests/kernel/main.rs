@@ -8,6 +8,7 @@
     reason = "a test fails by panic"
 )]
 
+mod admission;
 mod agree;
 mod bytes;
 mod contract;

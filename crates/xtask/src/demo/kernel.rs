@@ -12,7 +12,7 @@ use crate::cluster::{Cluster, Node};
 use crate::image;
 
 /// Where the pins of the present schema are, as a node sees it.
-const PINS: &str = "/sys/fs/bpf/continuity/v2";
+const PINS: &str = "/sys/fs/bpf/continuity/v3";
 
 /// The maps of one node.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
