@@ -17,7 +17,8 @@ const fn range(category: Category) -> Option<(Duration, Duration)> {
         Category::Unavailable | Category::Timeout => (500, 4_000),
         Category::Throttled => (1_000, 30_000),
         Category::Unauthorized => (1_000, 30_000),
-        Category::Forbidden => (5_000, 60_000),
+        // A namespace goes within seconds, or a finalizer holds it for as long as a person lets it.
+        Category::Forbidden | Category::Terminating => (5_000, 60_000),
         Category::Invalid | Category::Internal => (10_000, 300_000),
         // The watch brings what takes the object's place; the new leader writes its own.
         Category::Gone | Category::NotLeading => return None,

@@ -95,11 +95,20 @@ fn named(target: &TargetRef, key: &Key, port: &PortFacts) -> Option<Rank> {
     }
 }
 
-/// The claim that wins a port, if any policy claims it.
+/// The claim that wins a port, if any policy claims it: as the picture has settled it, else from the claims.
 #[must_use]
 pub fn winner(world: &World, key: &Key, service: &ServiceFacts, port: &PortFacts) -> Option<Claim> {
+    match world.settled(key) {
+        Some(claims) => claims.get(&port.identity.label).cloned(),
+        None => contest(world, key, service, port),
+    }
+}
+
+/// The claim that wins a port, from all claims on it.
+#[must_use]
+pub fn contest(world: &World, key: &Key, service: &ServiceFacts, port: &PortFacts) -> Option<Claim> {
     world
-        .policies_in(&key.namespace)
+        .claimants(key)
         // A policy that is being deleted has no say any more; a finalizer of somebody else must not keep it in force.
         .filter(|policy| policy.metadata.deletion_timestamp.is_none())
         .filter_map(|policy| {

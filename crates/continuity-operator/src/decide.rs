@@ -3,6 +3,10 @@
 //! Pure but for the hint's memory. An object that is as it should be gives nothing; an object of ours that nobody asks
 //! for any more is deleted by UID, so that a namesake made in between survives.
 
+#[cfg(test)]
+mod churn;
+#[cfg(test)]
+mod crowd;
 mod intent;
 mod stage;
 
@@ -104,24 +108,16 @@ fn bindings(world: &World, key: &Key, facts: &ServiceFacts) -> Vec<Bound> {
 
 /// Sets and plans of the Service that no port asks for.
 fn leftovers(world: &World, service: &Key, wanted: &BTreeSet<&Key>) -> Vec<Intent> {
-    let from = Key {
-        namespace: service.namespace.clone(),
-        name: String::new(),
-    };
-    let inside = |key: &Key| key.namespace == service.namespace;
-    let sets = world
-        .sets
-        .range(from.clone()..)
-        .take_while(|(key, _)| inside(key))
-        .filter(|(key, set)| set.spec.service.name == service.name && !wanted.contains(key))
-        .filter(|(_, set)| set.metadata.deletion_timestamp.is_none())
+    let unwanted = || world.children(service).filter(|key| !wanted.contains(key));
+    let sets = unwanted()
+        .filter_map(|key| Some((key, world.sets.get(key)?)))
+        .filter(|(_, set)| set.spec.service.name == service.name && set.metadata.deletion_timestamp.is_none())
         .map(|(key, set)| Intent::delete(Slot::new(Aspect::Set, key.clone()), &set.metadata));
-    let plans = world
-        .plans
-        .range(from..)
-        .take_while(|(key, _)| inside(key))
-        .filter(|(key, plan)| plan.spec.service.name == service.name && !wanted.contains(key))
-        .filter(|(_, plan)| plan.metadata.deletion_timestamp.is_none())
+    let plans = unwanted()
+        .filter_map(|key| Some((key, world.plans.get(key)?)))
+        .filter(|(_, plan)| {
+            plan.spec.service.name == service.name && plan.metadata.deletion_timestamp.is_none()
+        })
         .map(|(key, plan)| Intent::delete(Slot::new(Aspect::Plan, key.clone()), &plan.metadata));
     sets.chain(plans).collect()
 }
@@ -137,7 +133,7 @@ fn plan_intent(
     let slot = Slot::new(Aspect::Plan, bound.key.clone());
     let stored: Option<&EquivalencePlan> = world.plans.get(&bound.key).map(AsRef::as_ref);
     let mut wanted = bound.plan.clone();
-    let nodes = world.fresh_nodes(now).count();
+    let nodes = world.census(now).fresh;
     let advised = stored.map(|plan| &plan.spec.advice);
     let remembered = memory.verdicts.entry(bound.key.clone()).or_default();
     let told = advised.map_or(&[][..], |advice| &advice.verdicts);
@@ -198,7 +194,7 @@ fn status_intent(
         mode: bound.set.mode,
         backends,
         reports,
-        nodes: world.fresh_nodes(now).count(),
+        nodes: world.census(now).fresh,
         digest: world.plans.get(&bound.key).map(|plan| plan.spec.digest.as_str()),
         hint,
         previous: before,

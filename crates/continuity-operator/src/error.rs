@@ -7,6 +7,9 @@ use thiserror::Error;
 /// What the CRDs say to a writer whose epoch has passed.
 const FENCED: &str = "the writer is no longer the leader";
 
+/// What the API server says to whoever makes something in a namespace that is being deleted.
+const TERMINATING: &str = "because it is being terminated";
+
 /// What failed.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -76,6 +79,8 @@ pub enum Category {
     Forbidden,
     /// 404 or 410: the object, or its version, is gone.
     Gone,
+    /// 403, because the namespace is being deleted: nothing new can be made there.
+    Terminating,
     /// 409.
     Conflict,
     /// 422 or 400: the server will not take this body.
@@ -94,10 +99,11 @@ pub enum Category {
 
 impl Category {
     /// Every category.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Unauthorized,
         Self::Forbidden,
         Self::Gone,
+        Self::Terminating,
         Self::Conflict,
         Self::Invalid,
         Self::Throttled,
@@ -114,6 +120,7 @@ impl Category {
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::Gone => "gone",
+            Self::Terminating => "terminating",
             Self::Conflict => "conflict",
             Self::Invalid => "invalid",
             Self::Throttled => "throttled",
@@ -121,6 +128,36 @@ impl Category {
             Self::Timeout => "timeout",
             Self::NotLeading => "not_leading",
             Self::Internal => "internal",
+        }
+    }
+
+    /// What a person can do about it, for the log.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::Unauthorized => {
+                "the token is refused: a pod gets a new one by itself within minutes; if this stays, restart the pod, and see \
+                 that its ServiceAccount exists"
+            }
+            Self::Forbidden => {
+                "a right is missing: apply the role and its binding again (config/rbac), and see that no admission policy \
+                 of the cluster is in the way"
+            }
+            Self::Gone => "none is needed: what was meant is gone, and the present list replaces the old one",
+            Self::Terminating => {
+                "none is needed while the namespace goes; if it stays, see which finalizer holds it: \
+                 kubectl get namespace NAME -o yaml"
+            }
+            Self::Conflict => "none is needed: it is decided again from the newer version",
+            Self::Invalid => {
+                "the API server does not take this content: apply the CRDs of this version (crds/), and report it if it stays"
+            }
+            Self::Throttled => {
+                "the API server asks to wait; if this stays, see its load and the FlowSchema of Continuity"
+            }
+            Self::Unavailable | Self::Timeout => "see the API server and the way to it; what waits is kept",
+            Self::NotLeading => "none is needed: another replica leads and decides anew",
+            Self::Internal => "a fault of Continuity or of its installation: report it with this line",
         }
     }
 
@@ -147,6 +184,9 @@ impl Error {
         match self {
             // The CRDs' transition rule: a newer leader has written this object.
             Self::Api(kube::Error::Api(status)) if status.message.contains(FENCED) => Category::NotLeading,
+            Self::Api(kube::Error::Api(status)) if status.message.contains(TERMINATING) => {
+                Category::Terminating
+            }
             Self::Api(kube::Error::Api(status)) => Category::of_code(status.code),
             Self::Api(kube::Error::SerdeError(_) | kube::Error::BuildRequest(_)) => Category::Internal,
             Self::Api(kube::Error::Auth(_)) => Category::Unauthorized,

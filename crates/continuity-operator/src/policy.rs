@@ -4,6 +4,7 @@
 
 mod condition;
 mod pending;
+mod running;
 mod target;
 
 pub use condition::Standing;
@@ -19,7 +20,6 @@ use continuity_api::policy::{TARGETS_MAX, TargetStatus};
 use continuity_api::{
     CONTROLLER_NAME, Condition, ContinuityPolicy, ContinuityPolicyStatus, conditions, reasons,
 };
-use std::collections::BTreeSet;
 
 /// Nodes that run a policy, of those that should.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -181,30 +181,26 @@ fn progress(
     verdicts: &[Verdict],
     now: Moment,
 ) -> Progress {
-    let mut running: BTreeSet<&String> = world.fresh_nodes(now).map(|(name, _)| name).collect();
-    let total = running.len();
+    let census = world.census(now);
+    let mut asked = Vec::new();
     let mut refusal = None;
     let mut rollout: Option<RolloutRecord> = None;
     for verdict in verdicts {
         for port in verdict.outcome.ports() {
             let key = Key::new(namespace, &continuity_api::set_name(&verdict.target.name, port));
             let current = current(world, policy, &key, &verdict.target.name, port);
-            running.retain(|node| {
-                current.as_ref().is_some_and(|current| {
-                    current.includes(world, node) && runs(world, node, &key, current.digest)
-                })
-            });
             refusal = refusal.or_else(|| refused(world, &key, now));
             if let Some(record) = current.is_some().then(|| staged(world, policy, &key)).flatten()
                 && rollout.as_ref().is_none_or(|worst| worst.phase < record.phase)
             {
                 rollout = Some(record);
             }
+            asked.push((key, current));
         }
     }
     Progress {
-        programmed: running.len(),
-        total,
+        programmed: running::count(world, &asked, now),
+        total: census.fresh,
         refusal,
         rollout,
     }
@@ -275,17 +271,6 @@ fn current<'a>(
 fn staged(world: &World, policy: &ContinuityPolicy, key: &Key) -> Option<RolloutRecord> {
     let record = world.plans.get(key)?.spec.rollout.clone()?;
     (record.target == rollout::target(&continuity_api::compile(&policy.spec))).then_some(record)
-}
-
-/// Whether a node runs a plan: it says so, or it had to leave the set out of its report.
-fn runs(world: &World, node: &str, set: &Key, digest: &str) -> bool {
-    match world.reports.get(set).and_then(|reports| reports.get(node)) {
-        Some(report) => report.plan_digest == digest && report.refusal.is_empty(),
-        None => world
-            .nodes
-            .get(&node.to_owned())
-            .is_some_and(|facts| facts.truncated),
-    }
 }
 
 fn refused(world: &World, set: &Key, now: Moment) -> Option<(String, String)> {

@@ -235,7 +235,7 @@ impl Scene {
         intents
     }
 
-    fn store(&mut self, intent: &crate::decide::Intent, now: Moment) {
+    pub(crate) fn store(&mut self, intent: &crate::decide::Intent, now: Moment) {
         use crate::decide::{Aspect, Write};
         let Key { namespace, name } = intent.slot.key.clone();
         let labelled = |uid: &str, service: &str| kube::api::ObjectMeta {

@@ -78,7 +78,7 @@ impl Spread {
                     self.metrics.error(category);
                     // Told once: a person needs the start and the end of an outage, not every second of it.
                     if !std::mem::replace(&mut broken, true) {
-                        tracing::warn!(kind = %K::kind(&()), category = category.as_str(), %error, "a watch broke");
+                        tracing::warn!(kind = %K::kind(&()), category = category.as_str(), %error, remedy = category.remedy(), "a watch broke");
                     }
                 }
             }

@@ -4,32 +4,39 @@
 //! Services and EndpointSlices, and an update that changes none of it marks nothing. Marks are keys of Services and
 //! policies; a change that touches many (a whole list again) collapses into "everything".
 
+mod census;
+mod claimant;
+mod mark;
 mod node;
 mod service;
 mod slice;
 mod table;
 mod weigh;
 
+pub use census::Census;
+pub use mark::Marks;
 pub use node::{NodeFacts, STALE_AFTER};
 pub use service::{PortFacts, Reachability, ServiceFacts};
 pub use slice::{BackendFacts, EndpointFacts, SliceFacts};
 pub use table::Table;
 
+use crate::bind::Claim;
 use crate::moment::Moment;
 use crate::trust::{self, Ledger};
+use claimant::Claimants;
+use continuity_api::labels;
 use continuity_api::node::SetReport;
 use continuity_api::{ContinuityNode, ContinuityPolicy, EquivalencePlan, EquivalenceSet};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
+use kube::api::ObjectMeta;
 use kube::runtime::watcher::Event;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Marks beyond which everything is looked at: a pass over 5,000 Services costs less than keeping more marks apart.
-const MARKS_MAX: usize = 4_096;
 
 /// Namespace and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,34 +89,6 @@ pub enum Change {
     Node(Event<ContinuityNode>),
 }
 
-/// What has to be looked at again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Marks {
-    /// Services, with the sets and plans of their ports.
-    pub services: BTreeSet<Key>,
-    /// Policies.
-    pub policies: BTreeSet<Key>,
-    /// All of both.
-    pub everything: bool,
-}
-
-impl Marks {
-    /// Whether nothing is marked.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        !self.everything && self.services.is_empty() && self.policies.is_empty()
-    }
-
-    fn bound(&mut self) {
-        if self.everything || self.services.len() + self.policies.len() > MARKS_MAX {
-            *self = Self {
-                everything: true,
-                ..Self::default()
-            };
-        }
-    }
-}
-
 /// The picture.
 #[derive(Debug, Default)]
 pub struct World {
@@ -133,6 +112,18 @@ pub struct World {
     carried: BTreeMap<String, BTreeSet<Key>>,
     /// Digest of each plan, and since when it has been this.
     asked: BTreeMap<Key, (String, Duration)>,
+    /// Who can have a say about which Service.
+    claimants: Claimants,
+    /// Who has which port of a Service, while nothing that it follows from has changed.
+    winners: BTreeMap<Key, BTreeMap<String, Claim>>,
+    /// Sets and plans by Service; a key here may be gone since.
+    children: BTreeMap<Key, BTreeSet<Key>>,
+    /// The last census.
+    counted: Cell<Option<(Moment, Census)>>,
+    /// Whether a set has changed since this was asked last.
+    news: bool,
+    /// Where the slow look at unconfirmed plans goes on.
+    reviewed: String,
     /// Nodes that went into quarantine or left it since the last look.
     doubts: Vec<(String, trust::Change)>,
     marks: Marks,
@@ -178,31 +169,16 @@ impl World {
         plans.chain(sets.chain(policies).flatten()).max().unwrap_or(0)
     }
 
-    /// Marks everything, as a new leader and the slow resync do.
-    pub fn mark_everything(&mut self) {
-        self.marks.everything = true;
-        self.marks.bound();
+    /// Policies that can have a say about a Service.
+    pub fn claimants<'a>(&'a self, service: &'a Key) -> impl Iterator<Item = &'a Arc<ContinuityPolicy>> {
+        self.claimants
+            .of(service)
+            .filter_map(|policy| self.policies.get(&policy))
     }
 
-    /// Takes the marks, everything expanded.
-    pub fn take_marks(&mut self) -> Marks {
-        let mut marks = std::mem::take(&mut self.marks);
-        if marks.everything {
-            // Also Services that are gone but left sets or plans behind.
-            marks.services = self.services.keys().cloned().collect();
-            marks.services.extend(
-                self.sets
-                    .iter()
-                    .map(|(key, set)| Key::new(&key.namespace, &set.spec.service.name)),
-            );
-            marks.services.extend(
-                self.plans
-                    .iter()
-                    .map(|(key, plan)| Key::new(&key.namespace, &plan.spec.service.name)),
-            );
-            marks.policies = self.policies.keys().cloned().collect();
-        }
-        marks
+    /// Sets and plans that were made for a Service.
+    pub fn children<'a>(&'a self, service: &Key) -> impl Iterator<Item = &'a Key> + use<'a> {
+        self.children.get(service).into_iter().flatten()
     }
 
     /// Whether something is marked.
@@ -268,32 +244,19 @@ impl World {
             })
     }
 
-    fn mark_namespace(&mut self, namespace: &str) {
-        let policies: Vec<Key> = self
-            .policies_in(namespace)
-            .map(|policy| Key::of(policy.as_ref()))
-            .collect();
-        let services: Vec<Key> = self.services_in(namespace).map(|(key, _)| key.clone()).collect();
-        self.marks.policies.extend(policies);
-        self.marks.services.extend(services);
-    }
-
     fn absorb_service(&mut self, event: Event<Service>) {
         for key in self
             .services
             .absorb(event, Key::of, |service, _| ServiceFacts::of(&service))
         {
-            self.marks.policies.extend(
-                self.policies
-                    .range(
-                        Key {
-                            namespace: key.namespace.clone(),
-                            name: String::new(),
-                        }..,
-                    )
-                    .take_while(|(policy, _)| policy.namespace == key.namespace)
-                    .map(|(policy, _)| policy.clone()),
-            );
+            self.winners.remove(&key);
+            if self.marks.everything {
+                continue;
+            }
+            if self.claimants.selects(&key.namespace) {
+                self.marks.namespaces.insert(key.namespace.clone());
+            }
+            self.marks.policies.extend(self.claimants.of(&key));
             self.marks.services.insert(key);
         }
     }
@@ -308,54 +271,69 @@ impl World {
     }
 
     fn absorb_policy(&mut self, event: Event<ContinuityPolicy>) {
+        let mut asks = false;
         let changed = self.policies.absorb(event, Key::of, |mut policy, before| {
-            policy.metadata.managed_fields = None;
-            newest(policy, before)
+            trim(&mut policy.metadata);
+            let after = newest(policy, before);
+            asks |= before.is_none_or(|before| differs(before, &after));
+            after
         });
         for key in changed {
-            self.mark_namespace(&key.namespace);
+            let policy = self.policies.get(&key);
+            // What we wrote into its status is no reason to look at anything else.
+            if asks || policy.is_none() {
+                let reach = self.claimants.update(&key, policy.map(AsRef::as_ref));
+                self.mark_reach(&key.namespace, &reach);
+            }
             self.marks.policies.insert(key);
         }
     }
 
     fn absorb_set(&mut self, event: Event<EquivalenceSet>) {
-        let services = &mut self.marks.services;
-        let mut service = |set: &EquivalenceSet| {
-            services.insert(Key {
-                namespace: set.namespace().unwrap_or_default(),
-                name: set.spec.service.name.clone(),
-            });
-        };
         if let Event::Apply(set) | Event::Delete(set) | Event::InitApply(set) = &event {
-            service(set);
+            let service = Key::new(&set.namespace().unwrap_or_default(), &set.spec.service.name);
+            self.adopt(service, Key::of(set));
         }
-        let gone = matches!(event, Event::InitDone);
+        let listed = matches!(event, Event::InitDone);
         self.sets.absorb(event, Key::of, |mut set, before| {
-            set.metadata.managed_fields = None;
+            trim(&mut set.metadata);
             newest(set, before)
         });
-        self.marks.everything |= gone;
+        self.news = true;
+        self.marks.everything |= listed;
     }
 
     fn absorb_plan(&mut self, event: Event<EquivalencePlan>, now: Moment) {
         self.note_asked(&event, now);
         if let Event::Apply(plan) | Event::Delete(plan) | Event::InitApply(plan) = &event {
             let namespace = plan.namespace().unwrap_or_default();
-            self.marks.policies.insert(Key {
-                namespace: namespace.clone(),
-                name: plan.spec.policy.name.clone(),
-            });
-            self.marks.services.insert(Key {
-                namespace,
-                name: plan.spec.service.name.clone(),
-            });
+            self.marks
+                .policies
+                .insert(Key::new(&namespace, &plan.spec.policy.name));
+            let service = Key::new(&namespace, &plan.spec.service.name);
+            self.adopt(service, Key::of(plan));
         }
-        let gone = matches!(event, Event::InitDone);
+        let listed = matches!(event, Event::InitDone);
         self.plans.absorb(event, Key::of, |mut plan, before| {
-            plan.metadata.managed_fields = None;
+            trim(&mut plan.metadata);
             newest(plan, before)
         });
-        self.marks.everything |= gone;
+        self.marks.everything |= listed;
+    }
+
+    /// Remembers whose set or plan this is, and marks its Service.
+    fn adopt(&mut self, service: Key, child: Key) {
+        self.marks.services.insert(service.clone());
+        self.children.entry(service).or_default().insert(child);
+    }
+
+    /// Forgets children that are gone.
+    pub(super) fn disown(&mut self) {
+        let (sets, plans) = (&self.sets, &self.plans);
+        self.children.retain(|_, children| {
+            children.retain(|child| sets.get(child).is_some() || plans.get(child).is_some());
+            !children.is_empty()
+        });
     }
 
     fn absorb_node(&mut self, event: Event<ContinuityNode>, now: Moment) {
@@ -374,6 +352,7 @@ impl World {
                 facts
             },
         );
+        self.counted.set(None);
         for name in changed {
             self.replace_reports(&name, incoming.remove(&name).unwrap_or_default());
             self.weigh(&name, now);
@@ -414,6 +393,30 @@ impl World {
             }
         }
     }
+}
+
+/// Drops what no decision reads: a user's annotations alone may be 256 kB an object.
+fn trim(metadata: &mut ObjectMeta) {
+    let keep = |kept: &mut Option<BTreeMap<String, String>>, name: &str| {
+        if let Some(found) = kept {
+            found.retain(|key, _| key == name);
+        }
+        *kept = kept.take().filter(|found| !found.is_empty());
+    };
+    metadata.managed_fields = None;
+    keep(&mut metadata.annotations, labels::ROLLOUT);
+    keep(&mut metadata.labels, labels::MANAGED_BY);
+}
+
+/// Whether two versions of a policy ask for different things, or are not the same policy.
+fn differs(before: &ContinuityPolicy, after: &ContinuityPolicy) -> bool {
+    let (was, is) = (&before.metadata, &after.metadata);
+    before.spec != after.spec
+        || was.uid != is.uid
+        || was.generation != is.generation
+        || was.annotations != is.annotations
+        || was.creation_timestamp != is.creation_timestamp
+        || was.deletion_timestamp != is.deletion_timestamp
 }
 
 /// The newer of two versions of one object: what a write returned can be ahead of what the watch brings next.

@@ -26,6 +26,8 @@ const PASS_SPACING: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Longest sleep, so that health means something.
 const TURN_EVERY: Duration = Duration::from_secs(1);
+/// Least time between two renewals of what is published: 5,000 sets take some 10 ms, which every pass would pay.
+const PUBLISH_SPACING: Duration = Duration::from_millis(500);
 /// Changes taken in one turn, so that writes and probes get theirs during a long list.
 const BATCH: usize = 512;
 
@@ -63,6 +65,8 @@ pub(super) struct Pilot {
     looked: Duration,
     /// When the highest epoch was last looked up.
     surveyed: Option<Duration>,
+    /// When hints and gauges were last renewed.
+    published: Option<Duration>,
     /// When people were last shown the scheduler.
     shown: Option<Duration>,
     /// Refusals that have been said.
@@ -85,6 +89,7 @@ impl Pilot {
             passed: Duration::ZERO,
             looked: Duration::ZERO,
             surveyed: None,
+            published: None,
             shown: None,
             refused: 0,
         }
@@ -140,13 +145,13 @@ impl Pilot {
             self.memory.retain(&self.world);
             self.scheduler.sweep(now.mono);
             self.admit_refusals();
-            self.publish();
         }
         if self.world.synced() && self.world.marked() && now.mono.saturating_sub(self.passed) >= PASS_SPACING
         {
             self.pass(now);
             self.passed = self.now().mono;
         }
+        self.publish(now.mono);
         self.doubt();
         let changed = self.mode.pass(now.mono);
         self.turned(changed);
@@ -180,8 +185,6 @@ impl Pilot {
     fn pass(&mut self, now: Moment) {
         let begun = Instant::now();
         let marks = self.world.take_marks();
-        // The stored picture is what every replica publishes, so all of them say the same.
-        self.publish();
         if self.epoch.is_none() {
             return;
         }
@@ -206,7 +209,15 @@ impl Pilot {
         wiring.metrics.pass_seconds.observe(begun.elapsed().as_secs_f64());
     }
 
-    fn publish(&self) {
+    /// Publishes the stored picture, which is the same on every replica, soon after a set has changed.
+    fn publish(&mut self, now: Duration) {
+        let rests = self
+            .published
+            .is_some_and(|at| now.saturating_sub(at) < PUBLISH_SPACING);
+        if rests || !self.world.synced() || !self.world.take_news() {
+            return;
+        }
+        self.published = Some(now);
         let sets = || self.world.sets.iter().map(|(_, set)| set.as_ref());
         self.wiring.hints.replace(sets());
         self.wiring.metrics.sets(sets());
@@ -267,11 +278,6 @@ impl Pilot {
                 trust::Change::Released => tracing::info!(node, "its reports count again"),
             }
         }
-        let distrusted = self.world.trust.quarantined().count();
-        self.wiring
-            .metrics
-            .distrusted
-            .set(i64::try_from(distrusted).unwrap_or(i64::MAX));
     }
 
     /// Says a new mode, and lets what waited for the API server go once it answers again.
@@ -296,6 +302,8 @@ impl Pilot {
             return;
         }
         self.shown = Some(now);
+        let distrusted = self.world.trust.quarantined().count();
+        self.wiring.metrics.distrusted.set(count(distrusted));
         let snapshot = self.scheduler.snapshot(self.mode.mode(), now);
         self.wiring.metrics.quarantined.set(count(snapshot.quarantined));
         self.wiring.board.send_replace(Some(Arc::new(snapshot)));
@@ -343,7 +351,7 @@ impl Pilot {
                 self.wiring.metrics.error(category);
                 // Gone is everyday: the object was deleted between decision and write.
                 if category != Category::Gone {
-                    tracing::warn!(object = %intent.slot.key, aspect, category = category.as_str(), %error, "not written");
+                    tracing::warn!(object = %intent.slot.key, aspect, category = category.as_str(), %error, remedy = category.remedy(), "not written");
                 }
                 Err(category)
             }

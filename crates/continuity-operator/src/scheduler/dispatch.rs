@@ -218,6 +218,6 @@ impl Scheduler {
 const fn everyday(category: Category) -> bool {
     matches!(
         category,
-        Category::Conflict | Category::Gone | Category::NotLeading
+        Category::Conflict | Category::Gone | Category::Terminating | Category::NotLeading
     )
 }

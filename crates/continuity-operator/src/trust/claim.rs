@@ -1,7 +1,8 @@
 //! What a node claims beside what the other nodes saw.
 
-use continuity_api::node::{BackendReport, BackendState, SetReport};
+use continuity_api::node::{BackendReport, BackendState, Regime, SetReport};
 use continuity_api::policy::Mode;
+use std::collections::BTreeMap;
 
 /// A demand that is this many times what the backends' nodes leave unexplained is inflated.
 const INFLATION: i64 = 3;
@@ -31,6 +32,69 @@ impl Claims {
     }
 }
 
+/// What all reports of a set say together, added up once: a claim is then judged without looking at every other report.
+struct Tally<'a> {
+    accepted: i128,
+    served: i128,
+    /// Nodes that keep each backend out by what they saw.
+    out: BTreeMap<&'a str, usize>,
+    reports: usize,
+}
+
+impl<'a> Tally<'a> {
+    fn of(reports: &[(&str, &'a SetReport)]) -> Self {
+        let mut tally = Self {
+            accepted: 0,
+            served: 0,
+            out: BTreeMap::new(),
+            reports: reports.len(),
+        };
+        for (_, report) in reports {
+            tally.accepted += i128::from(report.accepted_milli_per_second.max(0));
+            tally.served += i128::from(served(report));
+            let isolated =
+                |backend: &&BackendReport| backend.state == BackendState::Isolated && !backend.hearsay;
+            for backend in report.backends.iter().filter(isolated) {
+                *tally.out.entry(&backend.address).or_default() += 1;
+            }
+        }
+        tally
+    }
+
+    /// Whether the claim of one of the reports does not fit the others.
+    fn strange(&self, report: &SetReport) -> bool {
+        self.inflated(report) || self.blind(report)
+    }
+
+    /// Whether it claims far more demand than the backends accepted from all but the others.
+    fn inflated(&self, own: &SetReport) -> bool {
+        let margin = i128::from(DEMAND_MIN);
+        let served = i128::from(served(own));
+        let others = self.served - served;
+        let left = (self.accepted - others).max(0);
+        // Only the node without which everything fits is to blame; where nothing fits, or the
+        // others explain less than half of what was accepted, the backends' side is not seen well enough.
+        let others_fit = others <= self.accepted + self.accepted / 4 + margin;
+        let others_explain = others * 2 >= self.accepted;
+        let beyond = served > left * i128::from(INFLATION) + margin;
+        self.accepted > 0 && others_fit && others_explain && beyond
+    }
+
+    /// Whether it says that all is well and keeps on using a backend that most others keep out by what they saw.
+    fn blind(&self, own: &SetReport) -> bool {
+        let uses = |backend: &&BackendReport| backend.state == BackendState::Active && backend.share_ppm > 0;
+        let laminar = own.regime == Regime::Laminar;
+        if own.mode != Mode::Enforce || !laminar || own.offered_milli_per_second <= 0 {
+            return false;
+        }
+        let others = self.reports.saturating_sub(1);
+        own.backends.iter().filter(uses).any(|backend| {
+            let against = self.out.get(&*backend.address).copied().unwrap_or(0);
+            against >= WITNESSES_MIN && against * 3 >= others * 2
+        })
+    }
+}
+
 /// Compares the report of `node` for one set with all reports of that set, its own included.
 #[must_use]
 pub fn claims(node: &str, reports: &[(&str, &SetReport)]) -> Claims {
@@ -41,15 +105,11 @@ pub fn claims(node: &str, reports: &[(&str, &SetReport)]) -> Claims {
         // Between two nodes nobody can say which of them is wrong.
         return Claims::default();
     }
-    let strange =
-        |name: &str, report: &SetReport| inflated(name, report, reports) || blind(name, report, reports);
-    if !strange(node, own) {
+    let tally = Tally::of(reports);
+    if !tally.strange(own) {
         return Claims { checked: 1, wrong: 0 };
     }
-    let many = reports
-        .iter()
-        .filter(|(name, report)| strange(name, report))
-        .count();
+    let many = reports.iter().filter(|(_, report)| tally.strange(report)).count();
     let wrong = u32::from(many * 3 <= reports.len());
     Claims { checked: 1, wrong }
 }
@@ -61,43 +121,4 @@ fn served(report: &SetReport) -> i64 {
         .saturating_sub(report.failed_milli_per_second)
         .saturating_sub(report.refused_milli_per_second)
         .max(0)
-}
-
-/// Whether it claims far more demand than the backends accepted from all but the others.
-fn inflated(node: &str, own: &SetReport, reports: &[(&str, &SetReport)]) -> bool {
-    let accepted: i64 = reports
-        .iter()
-        .map(|(_, report)| report.accepted_milli_per_second.max(0))
-        .fold(0, i64::saturating_add);
-    let others: i64 = reports
-        .iter()
-        .filter(|(name, _)| *name != node)
-        .map(|(_, report)| served(report))
-        .fold(0, i64::saturating_add);
-    let left = accepted.saturating_sub(others).max(0);
-    // Only the node without which everything fits is to blame; where nothing fits, or the
-    // others explain less than half of what was accepted, the backends' side is not seen well enough.
-    let others_fit = others <= accepted.saturating_add(accepted / 4).saturating_add(DEMAND_MIN);
-    let others_explain = others.saturating_mul(2) >= accepted;
-    let beyond = served(own) > left.saturating_mul(INFLATION).saturating_add(DEMAND_MIN);
-    accepted > 0 && others_fit && others_explain && beyond
-}
-
-/// Whether it says that all is well and keeps on using a backend that most others keep out by what they saw.
-fn blind(node: &str, own: &SetReport, reports: &[(&str, &SetReport)]) -> bool {
-    let uses = |backend: &&BackendReport| backend.state == BackendState::Active && backend.share_ppm > 0;
-    let laminar = own.regime == continuity_api::node::Regime::Laminar;
-    if own.mode != Mode::Enforce || !laminar || own.offered_milli_per_second <= 0 {
-        return false;
-    }
-    let others = || reports.iter().filter(|(name, _)| *name != node);
-    own.backends.iter().filter(uses).any(|backend| {
-        let out = |report: &SetReport| {
-            report.backends.iter().any(|other| {
-                other.address == backend.address && other.state == BackendState::Isolated && !other.hearsay
-            })
-        };
-        let against = others().filter(|(_, report)| out(report)).count();
-        against >= WITNESSES_MIN && against * 3 >= others().count() * 2
-    })
 }

@@ -4,6 +4,7 @@
 //! must be reported as changed, or a deletion during an outage would be lost.
 
 use kube::runtime::watcher::Event;
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::collections::btree_map::{self, BTreeMap};
 use std::ops::RangeBounds;
@@ -83,7 +84,11 @@ impl<K: Ord + Clone, V: PartialEq> Table<K, V> {
     }
 
     /// What is stored under a key.
-    pub fn get(&self, key: &K) -> Option<&V> {
+    pub fn get<Q>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
         self.entries.get(key)
     }
 

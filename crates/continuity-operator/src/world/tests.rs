@@ -1,3 +1,4 @@
+use super::mark::MARKS_MAX;
 use super::*;
 use crate::sample::{Scene, at, key, node, policy, report, set_key, slice, web};
 use continuity_api::target::TargetRef;
