@@ -117,10 +117,7 @@ impl Writer {
         if !self.exists {
             self.make().await?;
         }
-        let body = json!({
-            "apiVersion": API_VERSION, "kind": "ContinuityNode",
-            "metadata": {"name": self.identity.node}, "status": status,
-        });
+        let body = report(&self.identity.node, &status);
         let params = PatchParams::apply(AGENT_MANAGER).force();
         let patch = Patch::Apply(&body);
         bounded(self.objects.patch_status(&self.identity.node, &params, &patch)).await?;
@@ -206,8 +203,18 @@ impl Writer {
     }
 }
 
+/// The body of an apply of the status.
+#[must_use]
+pub fn report(node: &str, status: &ContinuityNodeStatus) -> Value {
+    json!({
+        "apiVersion": API_VERSION, "kind": "ContinuityNode",
+        "metadata": {"name": node}, "status": status,
+    })
+}
+
 /// The object without its status. Without the Node's uid it has no owner and stays when the node goes.
-fn object(identity: &Identity) -> Value {
+#[must_use]
+pub fn object(identity: &Identity) -> Value {
     let mut body = json!({
         "apiVersion": API_VERSION, "kind": "ContinuityNode",
         "metadata": {"name": identity.node}, "spec": {},
