@@ -152,7 +152,7 @@ impl Baseline {
     pub(crate) fn learn(&mut self, fleet: &Fleet, median: Option<f64>, abnormal: bool, dt: f64, now: Nanos) {
         self.follow(median, abnormal, dt, now);
         self.answers = (self.answers + fleet.n).min(1e6);
-        if abnormal || fleet.n < 1.0 {
+        if abnormal || fleet.n < 1.0 || self.late(median) {
             return;
         }
         self.looks = (self.looks + 1.0).min(1e6);
@@ -171,6 +171,14 @@ impl Baseline {
         self.mean += gain * apart;
         self.variance += gain * (spread + (1.0 - gain) * apart * apart / fleet.n.max(1.0) - self.variance);
         self.remember(fleet, dt);
+    }
+
+    /// The set as a whole is beyond what teaches: a step that came to all backends at once is no spread.
+    fn late(&self, median: Option<f64>) -> bool {
+        match (median, self.calm) {
+            (Some(median), Some(calm)) => self.warm() && median > calm + CALM_BAND,
+            _ => false,
+        }
     }
 
     fn remember(&mut self, fleet: &Fleet, dt: f64) {
@@ -207,7 +215,7 @@ impl Baseline {
             self.calm = Some(calm + (median - calm) / (self.looks + 2.0));
             return;
         }
-        if median > calm + CALM_BAND {
+        if self.late(Some(median)) {
             match self.plateau {
                 Some((level, since)) if (median - level).abs() < PLATEAU_BAND => {
                     if !abnormal && now.since(since) >= PLATEAU {
@@ -231,3 +239,6 @@ impl Baseline {
         self.calm = Some(calm + gain * (median - calm));
     }
 }
+
+#[cfg(test)]
+mod tests;

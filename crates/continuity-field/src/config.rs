@@ -156,6 +156,9 @@ pub struct SetConfig {
     pub slow_start: Nanos,
     /// Distance.
     pub topology: Topology,
+    /// With [`Topology::Follow`], how much less a farther backend gets: weight `1 / (1 + λ · distance)`, distance 0 on this
+    /// node, 1 in this zone, 2 elsewhere; λ in thousandths, 0 ..= 1 000. 0: distance moves no share.
+    pub locality_milli: u32,
     /// Opt-in regret overlay.
     pub regret_overlay: bool,
     /// Isolation.
@@ -184,6 +187,7 @@ impl SetConfig {
             max_share_permille: 800,
             slow_start: Nanos::from_secs(30),
             topology: Topology::Follow,
+            locality_milli: 0,
             regret_overlay: false,
             isolation: IsolationConfig {
                 enabled: true,

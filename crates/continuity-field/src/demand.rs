@@ -280,6 +280,7 @@ fn failures(sample: &BackendSample) -> u64 {
         sample.timed_out,
         sample.reset_before_data,
         sample.abandoned,
+        u64::from(sample.leases.lost),
     ];
     parts.iter().fold(0, |sum, part| sum.saturating_add(*part))
 }

@@ -30,7 +30,9 @@ const LUCK: f64 = 1e-9;
 /// set is `drowning` it is no failure of one backend at all: overload would else isolate whoever it reaches first. `keep`
 /// is what the step leaves of the counts of the last 10 s.
 pub(crate) fn fail(track: &mut Track, sample: &BackendSample, keep: f64, drowning: bool, now: Nanos) {
-    let hard = count(sample.refused) + count(sample.timed_out);
+    let lost = f64::from(sample.leases.lost);
+    let hard = count(sample.refused) + count(sample.timed_out) + lost;
+    track.lost = sample.leases.lost;
     let reset = count(sample.reset_before_data);
     let soft = reset + if drowning { 0.0 } else { count(sample.abandoned) };
     let good = count(sample.answered);
@@ -193,7 +195,10 @@ fn failures(track: &Track, around: &Around, config: &IsolationConfig, now: Nanos
         .max(crate::number::to_u32(lucky));
     let lonely = track.run_weight >= 2 && around.lonely(track, now);
     if lonely || track.run.max(track.run_weight) >= bound {
-        return Some(Evidence::Consecutive { failures: track.run });
+        return Some(match track.lost {
+            0 => Evidence::Consecutive { failures: track.run },
+            leases => Evidence::LeaseLost { leases },
+        });
     }
     let share = if track.ended > 0.0 {
         track.failed / track.ended

@@ -27,6 +27,8 @@ const MOST_RELAPSES: u32 = 8;
 fn severity(evidence: &Evidence) -> u64 {
     match *evidence {
         Evidence::Consecutive { failures } => 4_000_000_000 + u64::from(failures),
+        // As sure as a failure in a row and rarer.
+        Evidence::LeaseLost { leases } => 4_000_000_000 + u64::from(leases),
         Evidence::ErrorRate { permille, .. } => 3_000_000_000 + u64::from(permille),
         Evidence::Silence { oldest, .. } => 2_000_000_000 + oldest.as_millis().min(999_999_999),
         Evidence::Latency { own, .. } => 1_000_000_000 + own.as_millis().min(999_999_999),
@@ -56,6 +58,10 @@ pub(crate) fn heed(tracks: &mut [Track], advice: &Advice<'_>, reasons: &mut Vec<
         if verdict.given <= track.verdict_given {
             continue;
         }
+        if verdict.kind == VerdictKind::Isolate && doubted(track) {
+            doubt(track, verdict.given, reasons);
+            continue;
+        }
         match (verdict.kind, track.phase) {
             (VerdictKind::Isolate, Phase::Normal | Phase::Starting { .. } | Phase::Returning { .. }) => {
                 track.evidence = track.evidence.or(Some(Evidence::Shared {
@@ -73,6 +79,31 @@ pub(crate) fn heed(tracks: &mut [Track], advice: &Advice<'_>, reasons: &mut Vec<
             _ => {}
         }
     }
+}
+
+/// Good answers of about the last second that outweigh what others say. At fewer a node has seen too little: four in a
+/// row by luck from a backend that fails half of its requests come once in sixteen times.
+const CONTRADICTS: f64 = 4.0;
+
+/// What this node itself sees contradicts a verdict heard: several good answers now, and nothing that is late, waits too
+/// long or failed. A gray or failing backend cannot give that, so who follows the others loses nothing by the exception.
+fn doubted(track: &Track) -> bool {
+    let settled = matches!(track.phase, Phase::Normal | Phase::Starting { .. });
+    let look = &track.look;
+    let quiet = look.waiting == 0 && !look.blatant() && look.hits(5) == 0;
+    settled && track.evidence.is_none() && track.good >= CONTRADICTS && track.failed < 0.5 && quiet
+}
+
+/// Says once per verdict that it is not followed; it stays open, should the answers cease.
+fn doubt(track: &mut Track, given: Nanos, reasons: &mut Vec<Reason>) {
+    if track.doubted == given {
+        return;
+    }
+    track.doubted = given;
+    reasons.push(Reason::HearsayDoubted {
+        backend: track.id,
+        answers: crate::number::to_u32(track.good),
+    });
 }
 
 /// Members left: more are isolated than the smaller set allows. The mildest come back, the oldest of them first.
@@ -287,7 +318,9 @@ fn promising(evidence: &Evidence) -> f64 {
     match *evidence {
         Evidence::Latency { own, .. } => level(own),
         Evidence::Silence { oldest, .. } => level(oldest),
-        Evidence::Consecutive { .. } | Evidence::ErrorRate { .. } => f64::INFINITY,
+        Evidence::Consecutive { .. } | Evidence::ErrorRate { .. } | Evidence::LeaseLost { .. } => {
+            f64::INFINITY
+        }
         Evidence::Shared { .. } => f64::NEG_INFINITY,
     }
 }

@@ -16,12 +16,15 @@ mod baseline;
 pub mod caller;
 mod config;
 mod demand;
+pub mod distress;
 mod drip;
 mod error;
 mod evidence;
+mod game;
 pub mod hint;
 pub mod histogram;
 mod isolation;
+pub mod lease;
 mod look;
 mod number;
 mod outcome;
@@ -40,21 +43,25 @@ mod track;
 mod trust;
 pub mod ttf;
 mod view;
+mod watch;
 mod word;
 
 pub use config::{
     AdmissionConfig, AdmissionMode, IsolationConfig, Objectives, RegimeConfig, Response, SetConfig,
     SlewConfig, Topology, WorkloadProfile,
 };
+pub use distress::Distress;
 pub use error::{ErrorCategory, InputError, RestoreError};
 pub use hint::{Hint, HintConfig, HintReason, HintState, NodeDemand, hint};
 pub use outcome::{
-    BackendChoice, BackendState, BackendView, ChoiceWords, Drip, Isolation, Limit, OFF, Outcome, SLOTS,
+    BackendChoice, BackendState, BackendView, ChoiceWords, Drip, Game, Isolation, Limit, OFF, Outcome, SLOTS,
+    Warning,
 };
 pub use reason::{Evidence, Reason};
 pub use regime::{Enforcement, Regime};
 pub use sample::{
-    Advice, BackendId, BackendSample, Locality, Regression, ReportSample, Samples, Verdict, VerdictKind,
+    Advice, BackendId, BackendSample, Gauge, HostSample, Locality, PathSample, Regression, ReportSample,
+    Samples, Verdict, VerdictKind,
 };
 pub use state::SetState;
 pub use step::step;

@@ -22,6 +22,12 @@ const SPELL: usize = 16;
 /// of a standard service is not, and one request in a queue of half a second is the first that is.
 const BLATANT: f64 = 4.75;
 
+/// Octaves above the peers up to which an answer speaks for its backend: 3 ×.
+const CLEAN: f64 = 1.585;
+
+/// Good answers of late are counted up to so many: after more, their absence would be noticed too late.
+const RECENT: f64 = 8.0;
+
 /// What was seen of one backend since the present look began, and what earlier looks found.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Look {
@@ -74,6 +80,8 @@ pub(crate) struct Yardstick {
     pub gray: f64,
     /// Level below which nothing is late.
     floor: f64,
+    /// Level up to which an answer is a good one beyond doubt.
+    clean: f64,
     /// Level from which a request is late.
     pub late: f64,
     /// Level that almost no request reaches: blatantly late.
@@ -123,6 +131,7 @@ impl Rule {
             peers,
             gray: self.gray,
             floor,
+            clean: (reference + CLEAN).max(floor),
             late,
             blatant: blatant.max(tail),
             spread: self.spread,
@@ -161,7 +170,7 @@ pub(crate) fn observe(
 ) {
     let in_use = track.in_use();
     let look = &mut track.look;
-    let (mut good, mut blatant, mut blatant_sum) = (0.0, 0.0, 0.0);
+    let (mut good, mut timely, mut blatant, mut blatant_sum) = (0.0, 0.0, 0.0, 0.0);
     for (bucket, count) in histogram::counted(&sample.turnaround) {
         let level = histogram::level(bucket);
         let n = f64::from(count);
@@ -172,6 +181,7 @@ pub(crate) fn observe(
         }
         if level <= yardstick.late {
             good += n;
+            timely += if level <= yardstick.clean { n } else { 0.0 };
             continue;
         }
         look.late = look.late.saturating_add(u16::try_from(count).unwrap_or(u16::MAX));
@@ -181,7 +191,11 @@ pub(crate) fn observe(
         }
     }
     let (young, ages) = waiting(sample);
-    look.crowd = u32::try_from(ages).unwrap_or(u32::MAX);
+    track.good = (track.good + timely).min(RECENT);
+    let look = &mut track.look;
+    // Long jobs under leases are no queue: nobody waits for them to answer soon.
+    let crowd = ages.saturating_sub(u64::from(sample.leases.held));
+    look.crowd = u32::try_from(crowd).unwrap_or(u32::MAX);
     if good > 0.0 {
         look.good_at = Some(now);
         look.long = look.crowd;
@@ -220,6 +234,8 @@ fn waiting(sample: &BackendSample) -> (u64, u64) {
 fn wait(track: &mut Track, sample: &BackendSample, yardstick: &Yardstick, now: Nanos) {
     let overdue = track.level.map_or(yardstick.late, |level| level + 1.0);
     let since_good = track.look.good_at.map_or(now, |at| now.since(at)) + Nanos(1 << histogram::AGE_SHIFT);
+    // The oldest are the jobs under leases.
+    let mut held = sample.leases.held;
     for bucket in (1..AGE_BUCKETS).rev() {
         let Some(&count) = sample.unanswered.get(bucket) else {
             continue;
@@ -229,7 +245,9 @@ fn wait(track: &mut Track, sample: &BackendSample, yardstick: &Yardstick, now: N
         } else {
             0
         };
-        let count = count.saturating_sub(known);
+        let leased = held.min(count);
+        held -= leased;
+        let count = (count - leased).saturating_sub(known);
         if count == 0 {
             continue;
         }
@@ -279,7 +297,8 @@ pub(crate) fn close(track: &mut Track, yardstick: &Yardstick, crowd: f64) {
         let gray = match (track.level, yardstick.peers) {
             (Some(level), Some(peers)) => {
                 let samples = track.known.max(n);
-                level > peers + yardstick.threshold(samples) && level > yardstick.floor
+                let threshold = yardstick.threshold(samples) * (1.0 - track.fear.part());
+                level > peers + threshold && level > yardstick.floor
             }
             _ => false,
         };
@@ -335,7 +354,8 @@ impl Look {
         let stale = self.stale;
         *self = Self::since(now);
         self.stale = stale;
-        self.long = u32::try_from(waiting(sample).1).unwrap_or(u32::MAX);
+        let ages = waiting(sample).1.saturating_sub(u64::from(sample.leases.held));
+        self.long = u32::try_from(ages).unwrap_or(u32::MAX);
     }
 
     /// Forgets what looks found: after isolation or release.

@@ -1,5 +1,6 @@
 //! What a step decides: the slots, the words for the kernel's choice, and a view of every backend for people.
 
+use crate::ttf::TimeToFailure;
 use crate::{BackendId, Enforcement, Evidence, InputError, Nanos, NodeDemand, Reason, Regime};
 
 /// Entries of the slot table.
@@ -129,6 +130,39 @@ pub struct Limit {
     pub survival_permille: u32,
 }
 
+/// A backend whose pod will run out of memory within the reaction window even at the latest; stands until it is averted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Warning {
+    /// Which.
+    pub backend: BackendId,
+    /// When.
+    pub told: TimeToFailure,
+}
+
+/// How the split of traffic stands as a game between connections, each of which wants the fastest backend; measured at
+/// every look whether the overlay is on or not. Costs are turnarounds beside the median of the backends in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Game {
+    /// Σ share / pressure, thousandths: 1000 = everything flows through backends without pressure.
+    pub conductance_milli: u32,
+    /// Relative gap to the Wardrop equilibrium, where all backends in use cost the same: (mean cost − least cost) / mean
+    /// cost, thousandths; 0 = equilibrium.
+    pub gap_milli: u32,
+    /// External regret of about the last minute: what the best single backend would have saved a connection, thousandths of the
+    /// median turnaround, at the costs that were seen.
+    pub regret_milli: u32,
+}
+
+impl Default for Game {
+    fn default() -> Self {
+        Self {
+            conductance_milli: 1_000,
+            gap_milli: 0,
+            regret_milli: 0,
+        }
+    }
+}
+
 /// Everything a step decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -154,6 +188,10 @@ pub struct Outcome {
     pub pressure_milli: u32,
     /// What changed in this step and why; bounded by a constant number per backend.
     pub reasons: Vec<Reason>,
+    /// Failures foretold, at most one a backend.
+    pub warnings: Vec<Warning>,
+    /// The split as a game.
+    pub game: Game,
     /// This node's figures for the scale hint.
     pub demand: NodeDemand,
     /// Why the input was refused; everything else is then the last good decision.
@@ -174,6 +212,8 @@ impl Default for Outcome {
             limit: Limit::default(),
             pressure_milli: 1_000,
             reasons: Vec::new(),
+            warnings: Vec::new(),
+            game: Game::default(),
             demand: NodeDemand::default(),
             problem: None,
         }

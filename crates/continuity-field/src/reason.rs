@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use crate::{BackendId, Enforcement, Nanos, Regime};
+use crate::ttf::TimeToFailure;
+use crate::{BackendId, Distress, Enforcement, Nanos, Regime};
 
 /// What spoke against a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,11 @@ pub enum Evidence {
     Shared {
         /// Until when that counts.
         expires: Nanos,
+    },
+    /// Long jobs on it stopped giving signs of life.
+    LeaseLost {
+        /// How many, in one step.
+        leases: u32,
     },
 }
 
@@ -149,6 +155,32 @@ pub enum Reason {
         /// Failed requests of the set, permille.
         error_permille: u32,
     },
+    /// Other nodes find it sick, and this node does not follow: it answers here, now, in time and without a failure.
+    HearsayDoubted {
+        /// Which.
+        backend: BackendId,
+        /// Good answers of about the last second, counted up to 8.
+        answers: u32,
+    },
+    /// Its pod will run out of memory before anybody could act.
+    FailureForetold {
+        /// Which.
+        backend: BackendId,
+        /// When.
+        told: TimeToFailure,
+    },
+    /// It will not, after all.
+    FailureAverted {
+        /// Which.
+        backend: BackendId,
+    },
+    /// The node of a backend says something else of itself than before.
+    HostDistress {
+        /// Which.
+        backend: BackendId,
+        /// What it says.
+        distress: Distress,
+    },
     /// What the kernel enforces changed.
     EnforcementChanged {
         /// Before.
@@ -177,6 +209,10 @@ impl Reason {
             Self::Spilled { .. } => "Spilled",
             Self::SpillEnded { .. } => "SpillEnded",
             Self::RegimeChanged { .. } => "RegimeChanged",
+            Self::HearsayDoubted { .. } => "HearsayDoubted",
+            Self::FailureForetold { .. } => "BackendFailureForetold",
+            Self::FailureAverted { .. } => "BackendFailureAverted",
+            Self::HostDistress { .. } => "BackendHostDistress",
             Self::EnforcementChanged { .. } => "EnforcementChanged",
         }
     }
@@ -191,6 +227,10 @@ impl Reason {
             | Self::Relapsed { backend, .. }
             | Self::Returned { backend, .. }
             | Self::Joined { backend, .. }
+            | Self::HearsayDoubted { backend, .. }
+            | Self::FailureForetold { backend, .. }
+            | Self::FailureAverted { backend }
+            | Self::HostDistress { backend, .. }
             | Self::Left { backend } => Some(backend),
             Self::SharedTrouble { .. }
             | Self::Rebalanced { .. }
@@ -246,6 +286,15 @@ impl fmt::Display for Evidence {
                 peers_permille % 10
             ),
             Self::Shared { .. } => f.write_str("was found sick by other nodes"),
+            Self::LeaseLost { leases: 1 } => {
+                f.write_str("lost a long job: its lease has no more signs of life")
+            }
+            Self::LeaseLost { leases } => {
+                write!(
+                    f,
+                    "lost {leases} long jobs: their leases have no more signs of life"
+                )
+            }
         }
     }
 }
@@ -323,6 +372,24 @@ impl fmt::Display for Reason {
                 error_permille / 10,
                 error_permille % 10
             ),
+            Self::HearsayDoubted { answers, .. } => write!(
+                f,
+                "was found sick by other nodes, but gave this one {answers} or more good answers within about a second and no failure: it stays in use"
+            ),
+            Self::FailureForetold { told, .. } => write!(f, "memory {told}"),
+            Self::FailureAverted { .. } => {
+                f.write_str("memory will not be used up within the reaction window any more")
+            }
+            Self::HostDistress {
+                distress: Distress::Well,
+                ..
+            } => f.write_str("runs on a node that is well again"),
+            Self::HostDistress { distress, .. } => {
+                write!(
+                    f,
+                    "runs on a node that says {distress}: it is judged sooner and gets less"
+                )
+            }
             Self::EnforcementChanged { from, to, load_milli } => {
                 write!(
                     f,

@@ -181,6 +181,9 @@ impl fmt::Display for Enforcement {
 }
 
 #[cfg(test)]
+mod table;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::SetConfig;

@@ -3,8 +3,9 @@
 //! Counters are deltas over [`Samples::interval`]; gauges are values at `now`. Missing is never healthy: a backend
 //! without answers is one about which nothing is known.
 
-use crate::Nanos;
 use crate::histogram::{AGE_BUCKETS, BUCKETS};
+use crate::lease::LeaseSample;
+use crate::{Distress, Nanos};
 
 /// A backend, by a number that the caller keeps stable as long as its address and port stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -64,6 +65,35 @@ pub struct Regression {
     pub sxy: i64,
 }
 
+/// Something bounded and how much of it is in use, in one unit (bytes, descriptors, entries).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Gauge {
+    /// In use.
+    pub used: u64,
+    /// The bound; 0 = none known.
+    pub bound: u64,
+}
+
+/// What a backend's pod or node says of itself; the law lets it only worsen the backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HostSample {
+    /// Time in which somebody waited for memory, permille (PSI "some"); `None` = not known.
+    pub memory_stall_permille: Option<u32>,
+    /// The same for I/O.
+    pub io_stall_permille: Option<u32>,
+    /// How its node says it is, see [`crate::distress`].
+    pub distress: Distress,
+}
+
+/// The way to a backend, deltas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PathSample {
+    /// TCP segments sent.
+    pub segments: u32,
+    /// Of those, sent again.
+    pub retransmitted: u32,
+}
+
 /// One backend over one interval, as this node saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackendSample {
@@ -103,6 +133,14 @@ pub struct BackendSample {
     pub stall_permille: Option<u32>,
     /// The newest in-band report, where reports are in use.
     pub report: Option<ReportSample>,
+    /// What its pod and its node say of themselves; `None` where nobody says anything.
+    pub host: Option<HostSample>,
+    /// The way to it; `None` where it is not measured.
+    pub path: Option<PathSample>,
+    /// Memory of its pod, where it runs on this node and has a bound.
+    pub memory: Option<Gauge>,
+    /// Long jobs under leases; nothing where none are kept.
+    pub leases: LeaseSample,
 }
 
 impl BackendSample {
@@ -127,6 +165,10 @@ impl BackendSample {
             penalty: 0,
             stall_permille: None,
             report: None,
+            host: None,
+            path: None,
+            memory: None,
+            leases: LeaseSample::default(),
         }
     }
 }

@@ -1,15 +1,24 @@
-//! The share each backend should have now: `∝ capacity · 2^lean / pressure · phase`, capped, floored, summing to 1.
+//! The share each backend should have now: `∝ capacity · 2^lean · nearness · bias / pressure · phase`, capped, floored,
+//! summing to 1.
+//!
+//! | factor | formula | range | source |
+//! | --- | --- | --- | --- |
+//! | capacity | thousandths of an ordinary replica | 1/16 … 16 | the caller |
+//! | lean | `2^lean`, `lean += −η · (d + lean)` a second, d the reported level against the median, trusted and fresh | ½ … 2 | in-band reports |
+//! | nearness | `1 / (1 + λ · distance)`, raised until nobody near gets more than 1.25 × what capacity gives | ⅓ … 1 | locality |
+//! | bias | the regret overlay's, 1 unless it is on | 0.8 … 1.2 | own answers |
+//! | pressure | [`crate::pressure`], its slow part | ≥ 1 | all |
 //!
 //! Phase: a new backend grows from a tenth to its full share over the slow start; a released one starts at 2 % and
 //! doubles every second; an isolated one has none. The floor (a fifth of fair) keeps every backend in use under
 //! observation, the cap never bites below the fair share.
 
 use crate::track::{Phase, Track};
-use crate::{BackendSample, Nanos, Reason, SetConfig};
+use crate::{BackendSample, Locality, Nanos, Reason, SetConfig, Topology};
 
 /// Least share of a backend in full use, as part of fair.
 const FLOOR: f64 = 0.2;
-/// What slow start may put on the others, as part of fair.
+/// What slow start, or distance, may put on the others, as part of fair.
 const MOST_BURDEN: f64 = 1.25;
 /// Share at which a new backend starts, as part of full.
 const START: f64 = 0.1;
@@ -95,6 +104,7 @@ pub(crate) fn target(
 ) {
     shares.clear();
     let least = spared(tracks);
+    let near = Nearness::of(tracks, samples, config);
     for (track, sample) in tracks.iter_mut().zip(samples) {
         let starting = matches!(track.phase, Phase::Starting { .. });
         let part = phase(track, config, reasons, now);
@@ -105,7 +115,7 @@ pub(crate) fn target(
             } else {
                 libm::exp2(track.lean)
             };
-            part * capacity(sample) * lean / track.pressure.slow()
+            part * capacity(sample) * near.factor(sample) * track.player.bias * lean / track.pressure.slow()
         } else if spilling && track.in_service {
             capacity(sample)
         } else {
@@ -119,6 +129,53 @@ pub(crate) fn target(
         shares,
         f64::from(config.max_share_permille.clamp(1, 1_000)) / 1_000.0,
     );
+}
+
+/// What distance does to weights.
+#[derive(Debug, Clone, Copy)]
+struct Nearness {
+    /// λ; 0 = nothing.
+    lambda: f64,
+    /// Part by which every factor is raised toward 1.
+    relief: f64,
+}
+
+impl Nearness {
+    /// With F̄ the capacity-weighted mean of the factors a near backend would get 1/F̄ of what its capacity gives; raising
+    /// every factor f to f + (1 − f)·relief brings F̄ to 1/1.25 at least, so that nobody near drowns for being near.
+    fn of(tracks: &[Track], samples: &[BackendSample], config: &SetConfig) -> Self {
+        let lambda = f64::from(config.locality_milli.min(1_000)) / 1_000.0;
+        let mut nearness = Self { lambda, relief: 0.0 };
+        if lambda == 0.0 || config.topology == Topology::Ignore {
+            return Self {
+                lambda: 0.0,
+                ..nearness
+            };
+        }
+        let used = tracks.iter().zip(samples).filter(|(track, _)| track.in_use());
+        let (whole, weighed) = used.fold((0.0, 0.0), |(whole, weighed), (_, sample)| {
+            let capacity = capacity(sample);
+            (whole + capacity, weighed + capacity * nearness.factor(sample))
+        });
+        let mean = if whole > 0.0 { weighed / whole } else { 1.0 };
+        if mean < 1.0 / MOST_BURDEN {
+            nearness.relief = (1.0 / MOST_BURDEN - mean) / (1.0 - mean);
+        }
+        nearness
+    }
+
+    fn factor(&self, sample: &BackendSample) -> f64 {
+        if self.lambda == 0.0 {
+            return 1.0;
+        }
+        let distance = match sample.locality {
+            Locality::Node => 0.0,
+            Locality::Zone => 1.0,
+            Locality::Elsewhere => 2.0,
+        };
+        let factor = 1.0 / (1.0 + self.lambda * distance);
+        factor + (1.0 - factor) * self.relief
+    }
 }
 
 /// Least part of its full share that a starting backend gets, so that the settled ones carry at most 1.25 × their fair
@@ -191,3 +248,6 @@ fn cap(shares: &mut [f64], most: f64) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -310,7 +310,8 @@ mod tests {
                 let moved = slew(&mut tracks, &mut slots, &pace, true, &mut scratch);
                 let now = distance(&tracks, &scratch.target);
                 let changed = old.iter().zip(&slots).filter(|(one, other)| one != other).count();
-                prop_assert!(now <= before, "{now} > {before}");
+                prop_assert!(now <= before, "projected skew never grows: {now} > {before}");
+                prop_assert!(moved <= u32::try_from(n).unwrap(), "bounded step: {moved} slots of {n} backends in one look");
                 prop_assert_eq!(u32::try_from(changed).unwrap(), moved, "every owner that changed was a slot that moved");
                 prop_assert_eq!(tracks.iter().map(|track| track.slots).sum::<u32>(), if scratch.target.iter().any(|slots| *slots > 0) { 64 } else { 0 });
                 before = now;

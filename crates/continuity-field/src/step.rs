@@ -6,10 +6,11 @@
 use crate::baseline::Fleet;
 use crate::evidence::{self, Armed, Around};
 use crate::look::{self, LOOK, Rule};
+use crate::pressure::Ground;
 use crate::regime::Signals;
 use crate::track::{self, Phase};
-use crate::{InputError, Nanos, Outcome, Reason, Samples, SetConfig, SetState};
-use crate::{drip, isolation, pressure, save, share, slot, view, word};
+use crate::{Distress, InputError, Nanos, Outcome, Reason, Samples, SetConfig, SetState};
+use crate::{distress, drip, game, isolation, pressure, save, share, slot, view, watch, word};
 
 /// A gap after which counters say nothing about the present: hits and runs start anew.
 const GAP: Nanos = Nanos::from_secs(5);
@@ -120,7 +121,7 @@ fn begin_look(state: &mut SetState, now: Nanos) -> Option<f64> {
 fn observe(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, dt: f64, now: Nanos) {
     state.rank();
     let mut rule = Rule::new(&state.baseline, config);
-    let keep = libm::exp(-dt / 10.0);
+    let (keep, fade) = (libm::exp(-dt / 10.0), libm::exp(-dt));
     state.slope.observe(&samples.regression, dt);
     let slope = state.slope.factor();
     let drowning = match (pressure::median(&state.levels), state.baseline.calm) {
@@ -131,6 +132,7 @@ fn observe(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, dt: 
     for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
         let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
         let yardstick = rule.with(peers);
+        track.good *= fade;
         look::observe(track, sample, &yardstick, &mut state.fleet, now);
         evidence::fail(track, sample, keep, drowning, now);
         track.trust.observe(sample, slope, dt, now);
@@ -176,6 +178,7 @@ fn close(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, second
         (count + 1.0, sum + f64::from(track.look.crowd))
     });
     let crowd = waiting / f64::max(count, 1.0);
+    warn(state, samples, seconds, now);
     for track in &mut state.tracks {
         let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
         look::close(track, &rule.with(peers), crowd);
@@ -187,13 +190,18 @@ fn close(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, second
         .zip(samples.backends)
         .filter(|(track, _)| track.in_use());
     let (count, in_flight) = used.fold((0_u32, 0_u64), |(count, sum), (_, sample)| {
-        (count + 1, sum + u64::from(sample.in_flight))
+        (count + 1, sum + u64::from(pressure::queued(sample)))
     });
-    let mean = in_flight as f64 / f64::from(count.max(1));
+    let ground = Ground {
+        in_flight: in_flight as f64 / f64::from(count.max(1)),
+        wm: state.outcome.words.wm,
+        dt: seconds,
+        now,
+    };
     for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
         let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
-        pressure::weigh(track, sample, peers, mean, seconds);
-        share::lean(track, sample, state.outcome.words.wm, config, seconds, now);
+        pressure::weigh(track, sample, peers, &ground);
+        share::lean(track, sample, ground.wm, config, seconds, now);
     }
     let median = pressure::median(&state.levels);
     let abnormal = state
@@ -203,6 +211,8 @@ fn close(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, second
     state.baseline.learn(&state.fleet, median, abnormal, seconds, now);
     state.demand.look(&state.fleet, seconds);
     state.fleet = Fleet::default();
+    let (on, regime) = (config.regret_overlay, state.machine.regime);
+    state.outcome.game = game::look(&mut state.tracks, median, on, regime, seconds);
     let isolated = state
         .tracks
         .iter()
@@ -210,6 +220,23 @@ fn close(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, second
     state
         .spill
         .look(isolated, median, state.baseline.calm, &mut state.outcome.reasons);
+}
+
+/// What nodes and pods say of themselves.
+fn warn(state: &mut SetState, samples: &Samples<'_>, seconds: f64, now: Nanos) {
+    let used = state.tracks.iter().zip(samples.backends);
+    let (all, distressed) =
+        used.filter(|(track, _)| track.in_use())
+            .fold((0, 0), |(all, distressed), (_, sample)| {
+                let said = sample.host.is_some_and(|host| host.distress > Distress::Well);
+                (all + 1, distressed + usize::from(said))
+            });
+    let none = distress::shared(distressed, all);
+    let reasons = &mut state.outcome.reasons;
+    for (track, sample) in state.tracks.iter_mut().zip(samples.backends) {
+        distress::heed(track, sample, none, reasons, seconds);
+        watch::look(track, sample, reasons, now);
+    }
 }
 
 /// Evidence, verdicts of others, isolation, tests, release.

@@ -3,8 +3,11 @@
 //! A memory follows its backend by identity, never by index. A backend that leaves is forgotten; one that joins a
 //! running set starts slowly; the first step of a set takes all as they are.
 
+use crate::distress::Fear;
+use crate::game::Player;
 use crate::look::Look;
-use crate::{BackendId, BackendSample, Evidence, InputError, Isolation, Nanos};
+use crate::watch::Watch;
+use crate::{BackendId, BackendSample, Distress, Evidence, InputError, Isolation, Nanos};
 
 /// Where a backend stands, with what is needed to leave that place.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,6 +43,8 @@ pub(crate) struct Track {
     pub run: u32,
     pub run_weight: u32,
     pub last_failure: Option<Nanos>,
+    /// Of the failures of this step, lost leases.
+    pub lost: u32,
     /// Relapses of late; one is forgotten a minute.
     pub relapses: u32,
     pub relapses_at: Nanos,
@@ -65,6 +70,19 @@ pub(crate) struct Track {
     pub said_kept: bool,
     /// The latest verdict of others that was acted on.
     pub verdict_given: Nanos,
+    /// Good answers of late, fading by e a second; and the latest verdict of others that they outweighed.
+    pub good: f64,
+    pub doubted: Nanos,
+    /// What its node says, and what is made of it.
+    pub distress: Distress,
+    pub fear: Fear,
+    /// Segments of late that were sent again, and all; both fade by e per 10 s.
+    pub resent: f64,
+    pub segments: f64,
+    /// Memory of its pod, where it is told.
+    pub watch: Option<Box<Watch>>,
+    /// Its part in the game that the regret overlay plays.
+    pub player: Player,
     /// Values that are shown at every step and seldom change.
     pub shown: Shown,
 }
@@ -109,6 +127,7 @@ impl Track {
             run: 0,
             run_weight: 0,
             last_failure: None,
+            lost: 0,
             relapses: 0,
             relapses_at: now,
             drip_due: now,
@@ -123,6 +142,14 @@ impl Track {
             single: false,
             said_kept: false,
             verdict_given: now,
+            good: 0.0,
+            doubted: Nanos::ZERO,
+            distress: Distress::Well,
+            fear: Fear::default(),
+            resent: 0.0,
+            segments: 0.0,
+            watch: None,
+            player: Player::default(),
             shown: Shown::default(),
         }
     }

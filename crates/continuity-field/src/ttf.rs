@@ -9,6 +9,8 @@
 //!
 //! Pure: the caller hands in use, bound and `now`. It warns; it never sheds or isolates by itself.
 
+use std::fmt;
+
 use crate::Nanos;
 use crate::number::to_u64;
 
@@ -26,6 +28,8 @@ const PAIRS: usize = BUCKETS * (BUCKETS - 1) / 2;
 const RISING: f64 = 0.8;
 /// No time is said beyond a day.
 const FAR: f64 = 86_400.0;
+/// What is beyond half a petabyte is cut: no resource is as large.
+const MOST: u64 = 1 << 49;
 
 /// When a resource fails if it goes on like this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +44,23 @@ pub struct TimeToFailure {
     pub per_second: u64,
     /// Even the latest end lies inside [`REACTION`]: warn.
     pub near: bool,
+}
+
+impl fmt::Display for TimeToFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            soonest,
+            likely,
+            latest,
+            ..
+        } = self;
+        write!(f, "will be used up in {soonest} to {latest}, likely {likely}")
+    }
+}
+
+crate::save::code::stored! {
+    TimeToFailure { soonest, likely, latest, per_second, near }
+    Floors { floors, count, began, least, peak, peak_before }
 }
 
 /// Floors of one resource of one process or node.
@@ -60,6 +81,7 @@ impl Floors {
     /// `None` while too little is known or the floor does not rise. Counters that go back, a bound of 0 (none known) and
     /// gaps of more than two buckets start anew.
     pub fn observe(&mut self, used: u64, bound: u64, now: Nanos) -> Option<TimeToFailure> {
+        let (used, bound) = (used.min(MOST), bound.min(MOST));
         let (value, at) = (used as f64, now.as_secs_f64());
         let began = *self.began.get_or_insert(now);
         if now < began || now.since(began) > Nanos(2 * BUCKET.0) || bound == 0 {

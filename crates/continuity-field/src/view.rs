@@ -3,7 +3,7 @@
 use crate::evidence::micros;
 use crate::number::to_u32;
 use crate::track::{Phase, Track};
-use crate::{BackendSample, BackendState, BackendView, Limit, Nanos, Samples, SetConfig, SetState};
+use crate::{BackendSample, BackendState, BackendView, Limit, Nanos, Samples, SetConfig, SetState, Warning};
 use crate::{drip, pressure, share, word};
 
 /// Parts per million of one slot.
@@ -17,6 +17,7 @@ pub(crate) fn publish(state: &mut SetState, samples: &Samples<'_>, config: &SetC
     let outcome = &mut state.outcome;
     let mut changed = outcome.changed || outcome.backends.len() != samples.backends.len();
     let before = outcome.backends.len();
+    outcome.warnings.clear();
     outcome.backends.truncate(samples.backends.len());
     for (index, (track, sample)) in state.tracks.iter_mut().zip(samples.backends).enumerate() {
         let fair = if capacities > 0.0 {
@@ -36,6 +37,12 @@ pub(crate) fn publish(state: &mut SetState, samples: &Samples<'_>, config: &SetC
             error_permille: to_u32(1e3 * track.failed / track.ended.max(1.0)).min(1_000),
             choice,
         };
+        if let Some(told) = track.watch.as_ref().and_then(|watch| watch.told()) {
+            outcome.warnings.push(Warning {
+                backend: track.id,
+                told,
+            });
+        }
         match outcome.backends.get_mut(index) {
             Some(last) => {
                 changed |= last.choice.off != choice.off || last.choice.fixed != choice.fixed;

@@ -266,6 +266,8 @@ fn a_verdict_that_is_renewed_isolates_once_and_not_again_after_a_clean_test() {
         .expect("adopted");
     let healthy = [(1, 20_000), (2, 20_000), (3, 20_000)];
     serve(&mut node, 300, 10, &healthy);
+    // A node that gets good answers of it now would not follow the others.
+    serve(&mut node, 40, 10, &[(1, 20_000), (3, 20_000)]);
     let mut judged = Desired::clone(node.desired());
     let lane = judged.lanes.get_mut(&lane_key()).expect("the lane");
     let mut advised = Lane::clone(lane);
@@ -317,6 +319,7 @@ fn hearsay() -> NodeLoop<MemoryDataplane> {
     node.adopt(desired(Mode::Enforce, three()), WALL)
         .expect("adopted");
     serve(&mut node, 300, 10, &[(1, 20_000), (2, 20_000), (3, 20_000)]);
+    serve(&mut node, 40, 10, &[(1, 20_000), (3, 20_000)]);
     advise(
         &mut node,
         Some(continuity_field::VerdictKind::Isolate),
@@ -329,6 +332,27 @@ fn hearsay() -> NodeLoop<MemoryDataplane> {
     assert_eq!(sick.state, continuity_field::BackendState::Isolated);
     assert!(sick.hearsay, "{}", sick.reason);
     node
+}
+
+#[test]
+fn a_node_that_gets_good_answers_does_not_isolate_on_the_word_of_others_until_they_cease() {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Enforce, three()), WALL)
+        .expect("adopted");
+    let healthy = [(1, 20_000), (2, 20_000), (3, 20_000)];
+    serve(&mut node, 300, 10, &healthy);
+    advise(
+        &mut node,
+        Some(continuity_field::VerdictKind::Isolate),
+        60_000,
+        WALL,
+    );
+    serve(&mut node, 40, 10, &healthy);
+    let state = |node: &NodeLoop<MemoryDataplane>| shot(node).backends[1].state;
+    assert_eq!(state(&node), continuity_field::BackendState::Normal);
+    serve(&mut node, 40, 10, &[(1, 20_000), (3, 20_000)]);
+    assert_eq!(state(&node), continuity_field::BackendState::Isolated);
+    assert!(shot(&node).backends[1].hearsay);
 }
 
 #[test]
@@ -352,6 +376,7 @@ fn a_release_that_comes_during_the_hold_acts_at_its_end() {
         .expect("adopted");
     serve(&mut node, 300, 10, &[(1, 20_000), (2, 20_000), (3, 20_000)]);
     let others = [(1, 20_000), (3, 20_000)];
+    serve(&mut node, 40, 10, &others);
     advise(
         &mut node,
         Some(continuity_field::VerdictKind::Isolate),

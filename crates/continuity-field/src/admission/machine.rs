@@ -15,7 +15,7 @@ use super::learn::Learned;
 use super::reason::Reason;
 use super::sample::Period;
 use crate::number::{to_u32, to_u64};
-use crate::{Enforcement, Nanos};
+use crate::{Enforcement, Nanos, Regime};
 
 /// Refused part that counts as refusing.
 pub(super) const REFUSING: f64 = 0.05;
@@ -69,6 +69,16 @@ impl Machine {
             Enforcement::Normal => self.entering(signs),
             Enforcement::Soft => self.drowning(signs).or_else(|| self.calming(signs)),
             Enforcement::Hard => self.reopening(signs),
+        }
+    }
+
+    /// The regime that goes with what is enforced: laminar and transition only with normal, recovery only with soft.
+    pub(super) const fn regime(&self, refusing: bool, owing: bool, strained: bool) -> Regime {
+        match (self.mode, refusing || owing, strained) {
+            (Enforcement::Hard, ..) | (Enforcement::Soft, true, _) => Regime::Crisis,
+            (Enforcement::Soft, false, _) => Regime::Recovery,
+            (Enforcement::Normal, _, true) => Regime::Transition,
+            (Enforcement::Normal, _, false) => Regime::Laminar,
         }
     }
 
@@ -188,5 +198,38 @@ impl Machine {
         } else {
             Reason::Probing { after }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mode × refusing more than 5 % × debt owed × slow or fused, as the specification lists them.
+    #[test]
+    fn the_truth_table_of_mode_and_regime() {
+        use Enforcement::{Hard, Normal, Soft};
+        use Regime::{Crisis, Laminar, Recovery, Transition};
+        let table = [
+            // refusing, owing, strained: in normal, soft, hard
+            ((false, false, false), [Laminar, Recovery, Crisis]),
+            ((false, false, true), [Transition, Recovery, Crisis]),
+            ((false, true, false), [Laminar, Crisis, Crisis]),
+            ((false, true, true), [Transition, Crisis, Crisis]),
+            ((true, false, false), [Laminar, Crisis, Crisis]),
+            ((true, false, true), [Transition, Crisis, Crisis]),
+            ((true, true, false), [Laminar, Crisis, Crisis]),
+            ((true, true, true), [Transition, Crisis, Crisis]),
+        ];
+        for ((refusing, owing, strained), row) in table {
+            for (mode, expected) in [Normal, Soft, Hard].into_iter().zip(row) {
+                let machine = Machine {
+                    mode,
+                    ..Machine::default()
+                };
+                let found = machine.regime(refusing, owing, strained);
+                assert_eq!(found, expected, "{mode}, {refusing} {owing} {strained}");
+            }
+        }
     }
 }

@@ -295,14 +295,11 @@ fn top(state: &State) -> u8 {
 }
 
 fn regime(state: &State, config: &Config) -> Regime {
-    match state.machine.mode {
-        Enforcement::Hard => Regime::Crisis,
-        Enforcement::Soft if state.estimate.shed_share() > REFUSING => Regime::Crisis,
-        Enforcement::Soft if state.estimate.debt(&state.learned) > 0.0 => Regime::Crisis,
-        Enforcement::Soft => Regime::Recovery,
-        Enforcement::Normal if state.fused || state.ratios.slow >= config.calm() => Regime::Transition,
-        Enforcement::Normal => Regime::Laminar,
-    }
+    let machine = &state.machine;
+    let refusing = state.estimate.shed_share() > REFUSING;
+    let owing = state.estimate.debt(&state.learned) > 0.0;
+    let strained = state.fused || state.ratios.slow >= config.calm();
+    machine.regime(refusing, owing, strained)
 }
 
 fn posture(state: &State, config: &Config) -> Posture {

@@ -122,6 +122,16 @@ impl<T: Stored> Stored for Option<T> {
     }
 }
 
+impl<T: Stored> Stored for Box<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.as_ref().put(out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, RestoreError> {
+        T::take(from).map(Self::new)
+    }
+}
+
 impl<T: Stored, U: Stored> Stored for (T, U) {
     fn put(&self, out: &mut Vec<u8>) {
         self.0.put(out);
@@ -263,6 +273,10 @@ impl Stored for Evidence {
                 4_u8.put(out);
                 expires.put(out);
             }
+            Self::LeaseLost { leases } => {
+                5_u8.put(out);
+                leases.put(out);
+            }
         }
     }
 
@@ -297,6 +311,9 @@ impl Stored for Evidence {
             }
             4 => Self::Shared {
                 expires: Stored::take(from)?,
+            },
+            5 => Self::LeaseLost {
+                leases: Stored::take(from)?,
             },
             _ => return Err(from.refuse()),
         })

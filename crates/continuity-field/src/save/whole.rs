@@ -9,16 +9,17 @@ use crate::regime::Machine;
 use crate::spill::Spill;
 use crate::track::{Phase, Shown, Track};
 use crate::{
-    BackendChoice, BackendState, BackendView, ChoiceWords, Drip, Limit, NodeDemand, Outcome, RestoreError,
-    SetState,
+    BackendChoice, BackendState, BackendView, ChoiceWords, Distress, Drip, Game, Limit, NodeDemand, Outcome,
+    RestoreError, SetState, Warning,
 };
 
 /// First word of the form, so that one form is never taken for the other, and its version.
 const MARK: u32 = u32::from_le_bytes(*b"CFWS");
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 stored_names! {
     BackendState [Normal, Starting, Suspect, Isolated, Returning, Out]
+    Distress [Well, Strained, Drowning]
 }
 
 stored! {
@@ -34,11 +35,14 @@ stored! {
         in_flight_milli, turnaround_micros, calm_micros, p99_micros, error_permille, in_service, carrying_milli,
         dependency_limited
     }
+    Warning { backend, told }
+    Game { conductance_milli, gap_milli, regret_milli }
     Spill { price }
     Fleet { counts, n, sum, squares }
     Track {
-        id, phase, in_service, level, known, look, failed, ended, error, run, run_weight, last_failure, relapses,
-        relapses_at, drip_due, tested, extra, scout, slots, lean, trust, pressure, evidence, single, said_kept, verdict_given, shown
+        id, phase, in_service, level, known, look, failed, ended, error, run, run_weight, last_failure, lost, relapses,
+        relapses_at, drip_due, tested, extra, scout, slots, lean, trust, pressure, evidence, single, said_kept, verdict_given,
+        good, doubted, distress, fear, resent, segments, watch, player, shown
     }
 }
 
@@ -100,6 +104,8 @@ impl Stored for Outcome {
             limit,
             pressure_milli,
             reasons: _,
+            warnings,
+            game,
             demand,
             problem: _,
         } = self;
@@ -108,6 +114,8 @@ impl Stored for Outcome {
         backends.put(out);
         ((*regime, *regime_since), (*enforcement, *limit)).put(out);
         (*pressure_milli, *demand).put(out);
+        warnings.put(out);
+        game.put(out);
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, RestoreError> {
@@ -116,6 +124,8 @@ impl Stored for Outcome {
         let backends = Stored::take(from)?;
         let ((regime, regime_since), (enforcement, limit)) = Stored::take(from)?;
         let (pressure_milli, demand) = Stored::take(from)?;
+        let warnings = Stored::take(from)?;
+        let game = Stored::take(from)?;
         Ok(Self {
             slots,
             changed,
@@ -128,6 +138,8 @@ impl Stored for Outcome {
             limit,
             pressure_milli,
             reasons: Vec::new(),
+            warnings,
+            game,
             demand,
             problem: None,
         })
@@ -194,7 +206,7 @@ impl SetState {
         }
     }
 
-    /// Every slot has an owner that exists, every backend exists once and has its view.
+    /// Every slot has an owner that exists, every backend exists once and has its view, shares are parts of a whole.
     fn is_consistent(&self) -> bool {
         let mut ids: Vec<_> = self.tracks.iter().map(|track| track.id).collect();
         ids.sort_unstable();
@@ -210,6 +222,8 @@ impl SetState {
             .slots
             .iter()
             .all(|slot| *slot == crate::OFF || usize::from(*slot) < self.tracks.len());
-        unique && paired && owned
+        let game = self.outcome.game;
+        let played = game.conductance_milli <= 1_000 && game.gap_milli <= 1_000;
+        unique && paired && owned && played
     }
 }

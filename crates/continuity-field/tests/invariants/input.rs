@@ -1,9 +1,11 @@
 //! Random members, samples and policies, and what must hold of every outcome.
 
 use continuity_field::histogram::{AGE_BUCKETS, BUCKETS};
+use continuity_field::lease::LeaseSample;
 use continuity_field::{
-    Advice, BackendId, BackendSample, BackendState, Nanos, OFF, Outcome, Response, Samples, SetConfig,
-    SetState, Verdict, VerdictKind, WorkloadProfile, step,
+    Advice, BackendId, BackendSample, BackendState, Distress, Gauge, HostSample, Locality, Nanos, OFF,
+    Outcome, PathSample, ReportSample, Response, Samples, SetConfig, SetState, Verdict, VerdictKind,
+    WorkloadProfile, step,
 };
 use proptest::prelude::*;
 
@@ -29,6 +31,7 @@ prop_compose! {
         level in prop::option::of(prop_oneof![2_000..5_000_i32, Just(i32::MAX), Just(i32::MIN)]),
         penalty in prop_oneof![Just(0_u32), 0..3_000_u32, Just(u32::MAX)],
         stall in prop::option::of(prop_oneof![0..1_000_u32, Just(u32::MAX)]),
+        said in said(),
     ) -> BackendSample {
         let mut sample = BackendSample::new(BackendId(id));
         sample.in_service = in_service;
@@ -47,8 +50,80 @@ prop_compose! {
         sample.level = level;
         sample.penalty = penalty;
         sample.stall_permille = stall;
+        (sample.host, sample.path, sample.memory, sample.leases, sample.report, sample.locality) = said;
         sample
     }
+}
+
+type Said = (
+    Option<HostSample>,
+    Option<PathSample>,
+    Option<Gauge>,
+    LeaseSample,
+    Option<ReportSample>,
+    Locality,
+);
+
+/// What is optional: mostly missing, at times absurd.
+fn said() -> impl Strategy<Value = Said> {
+    let permille = || prop::option::of(prop_oneof![0..1_000_u32, Just(u32::MAX)]);
+    let distress = prop_oneof![
+        Just(Distress::Well),
+        Just(Distress::Strained),
+        Just(Distress::Drowning)
+    ];
+    let host = (permille(), permille(), distress).prop_map(|(memory, io, distress)| HostSample {
+        memory_stall_permille: memory,
+        io_stall_permille: io,
+        distress,
+    });
+    let path = any::<(u32, u32)>().prop_map(|(segments, retransmitted)| PathSample {
+        segments,
+        retransmitted,
+    });
+    let gauge = prop_oneof![any::<(u64, u64)>(), (0..2_000_u64, Just(2_000_u64))];
+    let leases = prop_oneof![4 => Just((0, 0)), 1 => (0..9_u32, 0..3_u32), 1 => Just((u32::MAX, u32::MAX))];
+    let locality = prop_oneof![
+        Just(Locality::Node),
+        Just(Locality::Zone),
+        Just(Locality::Elsewhere)
+    ];
+    (
+        prop::option::of(host),
+        prop::option::of(path),
+        prop::option::of(gauge.prop_map(|(used, bound)| Gauge { used, bound })),
+        leases.prop_map(|(held, lost)| LeaseSample { held, lost }),
+        prop::option::of(report()),
+        locality,
+    )
+}
+
+fn report() -> impl Strategy<Value = ReportSample> {
+    let level = prop_oneof![4 => 2_000..5_000_i32, 1 => any::<i32>()];
+    (
+        level,
+        any::<(u16, u16, u8)>(),
+        0..40_000_u64,
+        any::<(u32, u32)>(),
+        0..6_u32,
+        any::<(u32, u32)>(),
+    )
+        .prop_map(
+            |(level, (in_flight, queue, errors), age, (received, renewed), paired, (said, seen))| {
+                ReportSample {
+                    level,
+                    in_flight,
+                    queue,
+                    errors,
+                    age: Nanos::from_millis(age),
+                    received,
+                    renewed,
+                    paired,
+                    said,
+                    seen,
+                }
+            },
+        )
 }
 
 fn members() -> impl Strategy<Value = Vec<BackendSample>> {
@@ -89,9 +164,13 @@ pub(crate) fn config() -> impl Strategy<Value = SetConfig> {
         Just(WorkloadProfile::Standard),
         Just(WorkloadProfile::Extreme)
     ];
-    (response, profile, any::<u64>(), any::<u32>()).prop_map(|(response, profile, seed, most)| {
+    let distance = prop_oneof![Just(0), any::<u32>()];
+    let rest = (any::<u64>(), any::<u32>(), any::<bool>(), distance);
+    (response, profile, rest).prop_map(|(response, profile, (seed, most, overlay, distance))| {
         let mut config = SetConfig::preset(response, profile);
         config.seed = seed;
+        config.regret_overlay = overlay;
+        config.locality_milli = distance;
         config.isolation.max_isolated_permille = most % 2_000;
         config
     })
@@ -126,6 +205,16 @@ pub(crate) fn check(outcome: &Outcome, samples: &[BackendSample], config: &SetCo
         assert!(view.choice.trust <= 256);
         assert!(view.choice.shl.unsigned_abs() <= 2_048);
     }
+    let carries = |slot: &u16| {
+        let view = outcome.backends.get(usize::from(*slot));
+        view.is_some_and(|view| !matches!(view.state, BackendState::Isolated | BackendState::Out))
+    };
+    assert!(
+        in_service == 0 || outcome.slots.iter().any(carries),
+        "no blackhole while a backend is in use"
+    );
+    assert!(outcome.warnings.len() <= samples.len());
+    assert!(outcome.game.conductance_milli <= 1_000 && outcome.game.gap_milli <= 1_000);
     let isolated = outcome
         .backends
         .iter()

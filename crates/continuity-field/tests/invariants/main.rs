@@ -1,11 +1,14 @@
 //! What must hold after every step, whatever comes in: random members, random and absurd samples, odd clocks.
 
+mod bad;
 mod input;
 mod memory;
 mod walk;
 
-use continuity_field::{Advice, BackendId, BackendSample, Nanos, Samples, SetConfig, SetState, step};
-use input::{config, run, ticks};
+use continuity_field::{
+    Advice, BackendId, BackendSample, BackendState, Nanos, Samples, SetConfig, SetState, step,
+};
+use input::{Tick, config, play, run, ticks};
 use proptest::prelude::*;
 
 proptest! {
@@ -14,6 +17,30 @@ proptest! {
     #[test]
     fn every_step_keeps_the_invariants(ticks in ticks(), config in config()) {
         run(&ticks, &config);
+    }
+
+    #[test]
+    fn every_backend_in_use_has_a_slot_once_the_members_stand_still(ticks in ticks(), config in config()) {
+        let mut state = SetState::default();
+        let mut now = Nanos::from_secs(1_000);
+        for tick in &ticks {
+            now = now + Nanos(tick.interval);
+            play(&mut state, tick, &config, now);
+        }
+        let Some(last) = ticks.last() else { return Ok(()) };
+        let quiet = Tick { interval: 200_000_000, verdicts: Vec::new(), ..last.clone() };
+        let mut steps = vec![0_u32; quiet.backends.len()];
+        for _ in 0..64 {
+            now = now + Nanos(quiet.interval);
+            let outcome = play(&mut state, &quiet, &config, now);
+            for (steps, view) in steps.iter_mut().zip(&outcome.backends) {
+                let used = !matches!(view.state, BackendState::Isolated | BackendState::Out);
+                *steps = if used { *steps + 1 } else { 0 };
+            }
+        }
+        for (steps, view) in steps.iter().zip(&state.outcome().backends) {
+            prop_assert!(*steps < 10 || view.slots >= 1, "in use for {steps} looks: {view:?}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The lines of a trace, and how samples become lines and samples again.
 
 use continuity_field::histogram::{AGE_BUCKETS, BUCKETS};
+use continuity_field::lease::LeaseSample;
 use continuity_field::{
-    Advice, BackendId, BackendSample, Locality, Nanos, Regression, ReportSample, Samples, SetState, Verdict,
-    VerdictKind,
+    Advice, BackendId, BackendSample, Distress, Gauge, HostSample, Locality, Nanos, PathSample, Regression,
+    ReportSample, Samples, SetState, Verdict, VerdictKind,
 };
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +84,64 @@ pub struct Backend {
     stall: Option<u32>,
     #[serde(skip_serializing_if = "is_default")]
     report: Option<Report>,
+    #[serde(skip_serializing_if = "is_default")]
+    host: Option<Host>,
+    /// Segments sent, and sent again.
+    #[serde(skip_serializing_if = "is_default")]
+    path: Option<(u32, u32)>,
+    /// Memory of its pod: in use, and the bound.
+    #[serde(skip_serializing_if = "is_default")]
+    memory: Option<(u64, u64)>,
+    /// Leases held, and lost.
+    #[serde(skip_serializing_if = "is_default")]
+    leases: (u32, u32),
+}
+
+/// What its pod and node say of themselves: memory stall, I/O stall, distress (0 = well, 1 = strained, 2 = drowning).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Host {
+    #[serde(skip_serializing_if = "is_default")]
+    memory_stall: Option<u32>,
+    #[serde(skip_serializing_if = "is_default")]
+    io_stall: Option<u32>,
+    #[serde(skip_serializing_if = "is_default")]
+    distress: u8,
+}
+
+impl Host {
+    fn of(host: HostSample) -> Self {
+        Self {
+            memory_stall: host.memory_stall_permille,
+            io_stall: host.io_stall_permille,
+            distress: match host.distress {
+                Distress::Well => 0,
+                Distress::Strained => 1,
+                Distress::Drowning => 2,
+            },
+        }
+    }
+
+    fn sample(self, line: usize) -> Result<HostSample, TraceError> {
+        let distress = match self.distress {
+            0 => Distress::Well,
+            1 => Distress::Strained,
+            2 => Distress::Drowning,
+            other => {
+                return Err(TraceError::Range {
+                    line,
+                    what: "distress",
+                    value: u64::from(other),
+                    limit: 3,
+                });
+            }
+        };
+        Ok(HostSample {
+            memory_stall_permille: self.memory_stall,
+            io_stall_permille: self.io_stall,
+            distress,
+        })
+    }
 }
 
 /// The newest report of a backend.
@@ -165,6 +224,10 @@ impl Backend {
             penalty: sample.penalty,
             stall: sample.stall_permille,
             report,
+            host: sample.host.map(Host::of),
+            path: sample.path.map(|path| (path.segments, path.retransmitted)),
+            memory: sample.memory.map(|memory| (memory.used, memory.bound)),
+            leases: (sample.leases.held, sample.leases.lost),
         }
     }
 
@@ -218,7 +281,21 @@ impl Backend {
             said: report.said,
             seen: report.seen,
         });
+        self.optional(&mut sample, line)?;
         Ok(sample)
+    }
+
+    /// What few nodes say.
+    fn optional(&self, sample: &mut BackendSample, line: usize) -> Result<(), TraceError> {
+        sample.host = self.host.map(|host| host.sample(line)).transpose()?;
+        sample.path = self.path.map(|(segments, retransmitted)| PathSample {
+            segments,
+            retransmitted,
+        });
+        sample.memory = self.memory.map(|(used, bound)| Gauge { used, bound });
+        let (held, lost) = self.leases;
+        sample.leases = LeaseSample { held, lost };
+        Ok(())
     }
 }
 
