@@ -2,7 +2,8 @@
 
 use continuity_field::histogram::{age_bucket, bucket};
 use continuity_field::{
-    Advice, BackendId, BackendSample, BackendState, Nanos, Regression, Samples, SetConfig, SetState, step,
+    Advice, BackendId, BackendSample, BackendState, Distress, Gauge, HostSample, Nanos, Regression, Samples,
+    SetConfig, SetState, step,
 };
 
 const TICK: Nanos = Nanos::from_millis(100);
@@ -24,6 +25,18 @@ fn fill(backends: &mut [BackendSample], tick: u64, now: Nanos) {
         };
         sample.turnaround[bucket(micros)] = 6;
         sample.unanswered[age_bucket(Nanos(now.0 - micros * 1_000), now)] = 1;
+        let drowning = tick / 200 % 3 == 2 && sample.id == BackendId(2);
+        sample.host = Some(HostSample {
+            memory_stall_permille: Some(if drowning { 400 } else { 0 }),
+            io_stall_permille: None,
+            distress: if drowning { Distress::Drowning } else { Distress::Well },
+        });
+        // It leaks for a minute and is cut back in the next.
+        sample.memory = Some(Gauge {
+            used: 500 + tick % 1_200 / 3,
+            bound: 1_000,
+        });
+        sample.leases.held = 1;
     }
 }
 
@@ -31,7 +44,10 @@ fn fill(backends: &mut [BackendSample], tick: u64, now: Nanos) {
 fn a_step_allocates_nothing_after_the_warm_up() {
     let mut backends: Vec<BackendSample> = (0..8).map(|id| BackendSample::new(BackendId(id))).collect();
     let mut state = SetState::default();
-    let config = SetConfig::default();
+    let config = SetConfig {
+        regret_overlay: true,
+        ..SetConfig::default()
+    };
     let mut now = Nanos::from_secs(1_000);
     let mut isolated = 0;
     for tick in 0..3_600 {

@@ -267,7 +267,8 @@ fn a_verdict_that_is_renewed_isolates_once_and_not_again_after_a_clean_test() {
     let healthy = [(1, 20_000), (2, 20_000), (3, 20_000)];
     serve(&mut node, 300, 10, &healthy);
     // A node that gets good answers of it now would not follow the others.
-    serve(&mut node, 40, 10, &[(1, 20_000), (3, 20_000)]);
+    let others = [(1, 20_000), (3, 20_000)];
+    serve(&mut node, 40, 10, &others);
     let mut judged = Desired::clone(node.desired());
     let lane = judged.lanes.get_mut(&lane_key()).expect("the lane");
     let mut advised = Lane::clone(lane);
@@ -278,7 +279,7 @@ fn a_verdict_that_is_renewed_isolates_once_and_not_again_after_a_clean_test() {
     }]);
     *lane = Arc::new(advised);
     node.adopt(Arc::new(judged), WALL).expect("adopted");
-    serve(&mut node, 2, 10, &healthy);
+    serve(&mut node, 2, 10, &others);
     assert_eq!(
         shot(&node).backends[1].state,
         continuity_field::BackendState::Isolated
