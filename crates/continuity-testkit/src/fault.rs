@@ -11,6 +11,8 @@ pub enum Fault {
     Delay(Duration),
     /// It is never answered and never reaches the API server.
     Hang,
+    /// Its answer breaks off after this time, in the middle.
+    Cut(Duration),
     /// It is kept, even if the client gives up, and reaches the API server when the proxy is told to release.
     Hold,
 }
@@ -22,6 +24,8 @@ pub struct Rule {
     pub methods: Vec<&'static str>,
     /// What the path contains; empty means any.
     pub path: String,
+    /// What the query contains; empty means any.
+    pub query: String,
     /// Every how many of the requests that it names it acts on, from the first; 0 and 1 mean all.
     pub every: u64,
     /// What happens.
@@ -35,6 +39,7 @@ impl Rule {
         Self {
             methods: vec!["POST", "PUT", "PATCH", "DELETE"],
             path: String::new(),
+            query: String::new(),
             every: 1,
             fault,
         }
@@ -46,13 +51,24 @@ impl Rule {
         Self {
             methods: Vec::new(),
             path: path.to_owned(),
+            query: String::new(),
             every: 1,
             fault,
         }
     }
 
-    pub(crate) fn names(&self, method: &str, path: &str) -> bool {
-        (self.methods.is_empty() || self.methods.contains(&method)) && path.contains(&self.path)
+    /// All watches.
+    #[must_use]
+    pub fn watches(fault: Fault) -> Self {
+        Self {
+            query: "watch=true".to_owned(),
+            ..Self::path("", fault)
+        }
+    }
+
+    pub(crate) fn names(&self, method: &str, path: &str, query: &str) -> bool {
+        let method = self.methods.is_empty() || self.methods.contains(&method);
+        method && path.contains(&self.path) && query.contains(&self.query)
     }
 }
 
@@ -66,8 +82,15 @@ mod tests {
             path: "/leases/".into(),
             ..Rule::writes(Fault::Hang)
         };
-        assert!(rule.names("PUT", "/apis/coordination.k8s.io/v1/namespaces/x/leases/y"));
-        assert!(!rule.names("GET", "/apis/coordination.k8s.io/v1/namespaces/x/leases/y"));
-        assert!(!rule.names("PUT", "/api/v1/pods"));
+        assert!(rule.names("PUT", "/apis/coordination.k8s.io/v1/namespaces/x/leases/y", ""));
+        assert!(!rule.names("GET", "/apis/coordination.k8s.io/v1/namespaces/x/leases/y", ""));
+        assert!(!rule.names("PUT", "/api/v1/pods", ""));
+    }
+
+    #[test]
+    fn a_watch_is_told_from_a_list_by_its_query() {
+        let rule = Rule::watches(Fault::Hang);
+        assert!(rule.names("GET", "/api/v1/services", "allowWatchBookmarks=true&watch=true"));
+        assert!(!rule.names("GET", "/api/v1/services", "limit=500"));
     }
 }

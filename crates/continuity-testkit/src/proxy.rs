@@ -10,9 +10,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Response, StatusCode, header};
+use futures::{StreamExt, stream};
 use kube::Client;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -29,6 +31,8 @@ pub struct Exchange {
     pub method: String,
     /// Path, without the query.
     pub path: String,
+    /// Whether it asked for a watch.
+    pub watch: bool,
     /// Body of the request.
     pub body: String,
     /// Status that the client, had it waited, was given.
@@ -119,12 +123,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    fn fault(&self, method: &str, path: &str) -> Option<Fault> {
+    fn fault(&self, method: &str, path: &str, query: &str) -> Option<Fault> {
         let mut faults = locked(&self.faults);
         let (rule, seen) = faults
             .rules
             .iter_mut()
-            .find(|(rule, _)| rule.names(method, path))?;
+            .find(|(rule, _)| rule.names(method, path, query))?;
         *seen += 1;
         (*seen - 1)
             .is_multiple_of(rule.every.max(1))
@@ -149,19 +153,22 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
 async fn handle(shared: Arc<Shared>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let (method, path) = (parts.method.to_string(), parts.uri.path().to_owned());
+    let query = parts.uri.query().unwrap_or_default().to_owned();
     let Ok(body) = axum::body::to_bytes(body, BODY_MAX).await else {
         return plain(StatusCode::PAYLOAD_TOO_LARGE, "the body did not arrive");
     };
     let mut exchange = Exchange {
         method: method.clone(),
         path: path.clone(),
+        watch: query.contains("watch=true"),
         body: String::from_utf8_lossy(&body).into_owned(),
         status: 0,
         genuine: false,
         refusal: String::new(),
     };
-    match shared.fault(&method, &path) {
-        None => {}
+    let fault = shared.fault(&method, &path, &query);
+    match fault {
+        None | Some(Fault::Cut(_)) => {}
         Some(Fault::Delay(delay)) => tokio::time::sleep(delay).await,
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Hold) => {
@@ -196,7 +203,17 @@ async fn handle(shared: Arc<Shared>, request: Request) -> Response<Body> {
         return Response::from_parts(parts, Body::from(text));
     }
     shared.keep(exchange);
-    answered.map(Body::new)
+    match fault {
+        Some(Fault::Cut(after)) => answered.map(|body| cut(Body::new(body), after)),
+        _ => answered.map(Body::new),
+    }
+}
+
+/// A body that breaks off: the client is told by a connection that ends too early, as by a cable that is pulled.
+fn cut(body: Body, after: Duration) -> Body {
+    let broken = stream::once(async { Err(axum::Error::new(std::io::Error::other("cut"))) });
+    let whole = body.into_data_stream().take_until(tokio::time::sleep(after));
+    Body::from_stream(whole.chain(broken))
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Body> {

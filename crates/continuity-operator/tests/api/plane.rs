@@ -86,6 +86,11 @@ impl Plane {
         self.ready().await;
     }
 
+    /// Where etcd answers its clients.
+    pub(crate) fn etcd_url(&self) -> String {
+        self.server.as_ref().unwrap().etcd_url()
+    }
+
     /// Starts an operator.
     pub(crate) fn operator(&self, name: &str, more: &[&str]) -> Process {
         self.operator_at("kubeconfig", name, more).0

@@ -4,11 +4,10 @@
 //! test made is deleted before the next one takes it. The pool lives as long as any test holds a control plane, so nothing
 //! outlives the run.
 
-use super::{START, free_port};
+use super::START;
 use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -68,16 +67,13 @@ impl Drop for Process {
 /// One control plane.
 pub(super) struct Server {
     pub(super) directory: PathBuf,
-    api_port: u16,
-    etcd_port: u16,
-    api: Option<Process>,
-    etcd: Process,
+    whole: bool,
+    plane: Option<continuity_testkit::Plane>,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.api = None;
-        self.etcd.kill();
+        self.plane = None;
         if std::thread::panicking() {
             eprintln!(
                 "logs of the control plane are left in {}",
@@ -94,37 +90,38 @@ impl Server {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let index = COUNT.fetch_add(1, Ordering::Relaxed);
         let directory = env::temp_dir().join(format!("continuity-api-{}-{index}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        certificates(&directory);
-        let (etcd_port, peer_port, api_port) = (free_port(), free_port(), free_port());
-        let etcd = etcd(&directory, etcd_port, peer_port);
-        let api = api_server(&directory, etcd_port, api_port);
+        let plane = continuity_testkit::Plane::start(&kubernetes(), &directory, &[]);
         Self {
+            plane: Some(plane.unwrap_or_else(|error| panic!("{error}"))),
+            whole: true,
             directory,
-            api_port,
-            etcd_port,
-            api: Some(api),
-            etcd,
         }
     }
 
     /// Kills the API server; etcd stays.
     pub(super) fn stop_api(&mut self) {
-        self.api = None;
+        self.whole = false;
+        self.plane.as_mut().unwrap().stop_api();
     }
 
     /// Starts the API server again.
     pub(super) fn start_api(&mut self) {
-        self.api = Some(api_server(&self.directory, self.etcd_port, self.api_port));
+        self.plane.as_mut().unwrap().start_api().unwrap();
+        self.whole = true;
     }
 
     /// Text of a kubeconfig for its administrator.
     pub(super) fn kubeconfig(&self) -> String {
-        kubeconfig(&self.directory, self.api_port)
+        self.plane.as_ref().unwrap().kubeconfig()
+    }
+
+    /// Where etcd answers.
+    pub(super) fn etcd_url(&self) -> String {
+        self.plane.as_ref().unwrap().etcd_url()
     }
 
     fn whole(&self) -> bool {
-        self.api.is_some()
+        self.whole
     }
 }
 
@@ -218,153 +215,5 @@ async fn remove(api: Api<DynamicObject>) {
 
 fn kubernetes() -> PathBuf {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/cluster/bin/kubernetes");
-    let binary = env::var_os("CONTINUITY_KUBERNETES").map_or(built, PathBuf::from);
-    assert!(
-        binary.is_file(),
-        "{} is missing: build the cluster parts, or set CONTINUITY_KUBERNETES",
-        binary.display()
-    );
-    binary
-}
-
-fn etcd(directory: &Path, port: u16, peer_port: u16) -> Process {
-    let (here, peer) = (
-        format!("http://127.0.0.1:{port}"),
-        format!("http://127.0.0.1:{peer_port}"),
-    );
-    let mut command = Command::new(kubernetes());
-    command
-        .arg("etcd")
-        .arg(format!("--data-dir={}", directory.join("etcd").display()))
-        .arg(format!("--listen-client-urls={here}"))
-        .arg(format!("--advertise-client-urls={here}"))
-        .arg(format!("--listen-peer-urls={peer}"))
-        .arg(format!("--initial-advertise-peer-urls={peer}"))
-        .arg(format!("--initial-cluster=default={peer}"))
-        .args(["--unsafe-no-fsync=true", "--log-level=warn"]);
-    Process::start(&mut command, &directory.join("etcd.log"))
-}
-
-fn api_server(directory: &Path, etcd_port: u16, port: u16) -> Process {
-    let file = |name: &str| directory.join(name).display().to_string();
-    let mut command = Command::new(kubernetes());
-    command
-        .arg("kube-apiserver")
-        .arg(format!("--etcd-servers=http://127.0.0.1:{etcd_port}"))
-        .arg(format!("--secure-port={port}"))
-        .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
-        .arg(format!("--client-ca-file={}", file("ca.crt")))
-        .arg(format!("--tls-cert-file={}", file("api.crt")))
-        .arg(format!("--tls-private-key-file={}", file("api.key")))
-        .arg("--service-account-issuer=https://kubernetes.default.svc")
-        .arg(format!("--service-account-key-file={}", file("accounts.pub")))
-        .arg(format!(
-            "--service-account-signing-key-file={}",
-            file("accounts.key")
-        ))
-        .args([
-            "--service-cluster-ip-range=10.97.0.0/24",
-            "--authorization-mode=RBAC",
-        ])
-        .args([
-            "--enable-aggregator-routing=true",
-            "--endpoint-reconciler-type=none",
-            "--profiling=false",
-        ])
-        .arg(format!("--requestheader-client-ca-file={}", file("front-ca.crt")))
-        .arg("--requestheader-allowed-names=front-proxy-client")
-        .arg("--requestheader-extra-headers-prefix=X-Remote-Extra-")
-        .args([
-            "--requestheader-group-headers=X-Remote-Group",
-            "--requestheader-username-headers=X-Remote-User",
-        ])
-        .arg(format!("--proxy-client-cert-file={}", file("front.crt")))
-        .arg(format!("--proxy-client-key-file={}", file("front.key")));
-    Process::start(&mut command, &directory.join("api.log"))
-}
-
-fn kubeconfig(directory: &Path, port: u16) -> String {
-    let file = |name: &str| directory.join(name).display().to_string();
-    format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
-         clusters: [{{name: test, cluster: {{server: \"https://127.0.0.1:{port}\", certificate-authority: {}}}}}]\n\
-         users: [{{name: test, user: {{client-certificate: {}, client-key: {}}}}}]\n\
-         contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n",
-        file("ca.crt"),
-        file("admin.crt"),
-        file("admin.key"),
-    )
-}
-
-fn certificates(directory: &Path) {
-    let (ca, front) = (
-        Authority::make(directory, "ca"),
-        Authority::make(directory, "front-ca"),
-    );
-    let server = ExtendedKeyUsagePurpose::ServerAuth;
-    let person = ExtendedKeyUsagePurpose::ClientAuth;
-    ca.sign(
-        directory,
-        "api",
-        "kube-apiserver",
-        None,
-        &["localhost", "127.0.0.1"],
-        server,
-    );
-    ca.sign(
-        directory,
-        "admin",
-        "admin",
-        Some("system:masters"),
-        &[],
-        person.clone(),
-    );
-    front.sign(directory, "front", "front-proxy-client", None, &[], person);
-    let accounts = KeyPair::generate().unwrap();
-    fs::write(directory.join("accounts.key"), accounts.serialize_pem()).unwrap();
-    fs::write(directory.join("accounts.pub"), accounts.public_key_pem()).unwrap();
-}
-
-struct Authority {
-    params: CertificateParams,
-    key: KeyPair,
-}
-
-impl Authority {
-    fn make(directory: &Path, name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        fs::write(
-            directory.join(format!("{name}.crt")),
-            params.self_signed(&key).unwrap().pem(),
-        )
-        .unwrap();
-        Self { params, key }
-    }
-
-    fn sign(
-        &self,
-        directory: &Path,
-        file: &str,
-        name: &str,
-        group: Option<&str>,
-        names: &[&str],
-        usage: ExtendedKeyUsagePurpose,
-    ) {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        if let Some(group) = group {
-            params.distinguished_name.push(DnType::OrganizationName, group);
-        }
-        params.extended_key_usages = vec![usage];
-        let key = KeyPair::generate().unwrap();
-        let certificate = params
-            .signed_by(&key, &Issuer::from_params(&self.params, &self.key))
-            .unwrap();
-        fs::write(directory.join(format!("{file}.crt")), certificate.pem()).unwrap();
-        fs::write(directory.join(format!("{file}.key")), key.serialize_pem()).unwrap();
-    }
+    env::var_os("CONTINUITY_KUBERNETES").map_or(built, PathBuf::from)
 }
