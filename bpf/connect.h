@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
- * connect(2) to a service address: failsafe, admission, slot or memory by score, count, rewrite.
+ * connect(2) to a service address, TCP and UDP: failsafe, admission, affinity, slot or memory by score, count, rewrite.
  *
  * Invariants: O(1), no loop over backends or services; whatever is missing lets the connect proceed to the VIP (fail
  * open), counted by reason; only what admission does not let in and a set that is known to have no backend are refused
  * (ECONNREFUSED, what kube-proxy's reject gives); traffic never leaves its set.
  *
- * Left out: affinity, which will stand between admission and slot; UDP; opt-out of cgroups and network namespaces, which
- * will stand before the service look-up.
+ * UDP differs in one thing: a socket without a record is not steered, because nobody could end it when its backend goes.
+ *
+ * Left out: admission of UDP, which has no request that ends; opt-out of cgroups and network namespaces, which will stand
+ * before the service look-up.
  */
 #ifndef CONTINUITY_CONNECT_H
 #define CONTINUITY_CONNECT_H
@@ -16,6 +18,8 @@
 #include <linux/in.h>
 #include <bpf/bpf_endian.h>
 #include "admission.h"
+#include "affinity.h"
+#include "datagram.h"
 #include "failsafe.h"
 #include "set.h"
 #include "socket.h"
@@ -23,7 +27,6 @@
 
 #define CT_PASS 1
 #define CT_DENY 0
-#define CT_MAPPED bpf_htonl(0x0000ffff) /* third word of ::ffff:a.b.c.d */
 
 CT_HASH(services, struct ct_key, struct ct_service);
 
@@ -32,6 +35,16 @@ struct decision {
 	__u32 backend;
 	__s32 prediction;
 	__u32 dripped;
+};
+
+/* Who is asked for. */
+struct target {
+	struct ct_set *set;
+	struct ct_set_traffic *traffic;
+	__u64 now;
+	__u64 beat;
+	__u32 index; /* of the set */
+	__u32 state; /* enum ct_failsafe */
 };
 
 static __always_inline int mapped(const __u32 *address)
@@ -61,6 +74,15 @@ static __always_inline __u32 next_cursor(struct ct_set_traffic *traffic)
 	return ++*(volatile __u32 *)&traffic->cursor;
 }
 
+/* What the report of a backend predicts; a function of its own, as there is seldom a report. */
+__attribute__((noinline)) __s32 ct_foresee(__u32 set, __u32 backend, __u32 now)
+{
+	struct ct_bank *bank = present_bank(set);
+	struct ct_record *r = record_at(backend);
+
+	return bank && r ? ct_prediction(r, &bank->choice, now) : CT_NO_PREDICTION;
+}
+
 /* Slot against memory (or a second slot), by score. CT_NONE: no answer. */
 static __always_inline __u32 choose(struct ct_bank *bank, struct ct_set_traffic *traffic, __u32 set, __u32 now,
 				    struct decision *d)
@@ -71,8 +93,10 @@ static __always_inline __u32 choose(struct ct_bank *bank, struct ct_set_traffic 
 	d->prediction = CT_NO_PREDICTION;
 	d->dripped = 1;
 	d->backend = ct_drip(&bank->choice, now);
-	if (d->backend != CT_NONE)
+	if (d->backend != CT_NONE) {
+		CT_ADD(&traffic->dripped, 1);
 		return d->backend;
+	}
 	d->dripped = 0;
 	pair = ct_candidates(&bank->slots, &bank->choice, next_cursor(traffic));
 	a = record_at(pair.a);
@@ -93,7 +117,8 @@ static __always_inline __u32 choose(struct ct_bank *bank, struct ct_set_traffic 
 	}
 	if (!a)
 		return CT_NONE;
-	d->prediction = ct_prediction(a, &bank->choice, now);
+	if (CT_SELDOM(a->has))
+		d->prediction = ct_foresee(set, d->backend, now);
 	return d->backend;
 }
 
@@ -109,32 +134,32 @@ static __always_inline __u32 choose_alive(struct ct_bank *bank, struct ct_set_tr
 	return d->backend;
 }
 
-/* Keeps with the socket what it asked for and what it got; the handshake's hook does the counting. */
-static __always_inline void remember(struct bpf_sock_addr *ctx, const struct ct_key *key, __u32 set,
-				     const struct ct_backend *backend, const struct decision *d,
-				     struct ct_set_traffic *traffic, __u64 now, __u32 held)
+/* Keeps with the socket what it asked for and what it got; the handshake's hook does the counting. 0: no room. */
+static __always_inline int remember(struct bpf_sock_addr *ctx, const struct ct_key *key, const struct target *t,
+				    const struct ct_backend *backend, const struct decision *d, __u32 held)
 {
 	struct ct_socket *s = claim(bpf_get_socket_cookie(ctx));
 
 	if (!s) {
-		CT_ADD(&traffic->unmeasured, 1);
-		ct_forgo(set, held);
-		return;
+		CT_ADD(&t->traffic->unmeasured, 1);
+		ct_forgo(t->index, held);
+		return 0;
 	}
 	s->address[0] = key->address[0];
 	s->address[1] = key->address[1];
 	s->address[2] = key->address[2];
 	s->address[3] = key->address[3];
 	s->port = key->port;
-	s->started = now;
+	s->started = t->now;
 	s->backend = d->backend;
 	s->generation = backend->generation;
-	s->set = (__u16)set;
+	s->set = (__u16)t->index;
 	s->prediction = (__s16)d->prediction;
 	s->phase = CT_IDLE;
 	s->bytes_in = 0;
 	s->bytes_out = 0;
 	s->flags = CT_CHOSEN | (held & CT_TOKEN); /* no packet of this socket before connect(2) goes on */
+	return 1;
 }
 
 /* A connect that goes on to the VIP keeps what it holds, and nothing else is measured of it. */
@@ -213,16 +238,121 @@ static __always_inline struct ct_set *set_of(const struct ct_service *service)
 	return 0;
 }
 
-static __always_inline void count_steered(struct ct_set_traffic *traffic, __u32 state, const struct decision *d)
+/* The set behind an address, if it decides: 0 passes through. */
+static __always_inline int aim(const struct ct_key *key, struct target *t)
 {
-	if (state == CT_FALLBACK)
-		CT_ADD(&traffic->steered_in_fallback, 1);
+	struct ct_service *service;
+
+	t->beat = heartbeat();
+	service = bpf_map_lookup_elem(&services, key);
+	if (!service)
+		return 0;
+	t->index = service->set;
+	t->set = set_of(service);
+	t->traffic = set_traffic_of(t->index);
+	if (!t->set || !t->traffic)
+		return 0;
+	if (!(t->set->flags & CT_SET_ENFORCE)) {
+		CT_ADD(&t->traffic->passed_observe, 1);
+		return 0;
+	}
+	t->now = about_now();
+	t->state = failsafe(t->set, t->traffic, t->beat, t->now);
+	return 1;
+}
+
+/* The backend that the client had takes the place of the choice. */
+static __always_inline void stick(struct bpf_sock_addr *ctx, const struct target *t, struct decision *d)
+{
+	__u64 kept;
+
+	if (!CT_SELDOM(t->set->flags & CT_SET_AFFINITY))
+		return;
+	kept = ct_keep(bpf_get_netns_cookie(ctx), t->index, d->backend, t->now, d->dripped);
+	if (!(kept & CT_KEPT))
+		return;
+	d->backend = (__u32)kept;
+	d->prediction = CT_NO_PREDICTION;
+}
+
+/* Who decides: a published bank, or in FALLBACK the last known alive. 0: nobody; *over says whether that is all. */
+static __always_inline struct ct_bank *decider(const struct target *t, int *over, int *verdict)
+{
+	struct ct_bank *bank;
+
+	*over = 0;
+	if (t->state == CT_FALLBACK) {
+		bank = t->set->flags & CT_SET_LAST_KNOWN_ALIVE ? bank_of(t->index, CT_ALIVE_BANK) : 0;
+		return bank && bank->backends ? bank : 0;
+	}
+	bank = deciding_bank(t->set, t->index, t->state, t->beat, t->traffic);
+	if (bank && bank->backends)
+		return bank;
+	*over = 1;
+	if (!bank)
+		return 0;
+	CT_ADD(&t->traffic->refused_empty, 1);
+	*verdict = refuse();
+	return 0;
+}
+
+/* Asks for admission where the set wants it: 0 refuses. What the record gets goes to *held. */
+static __always_inline int admitted(const struct target *t, __u32 *held)
+{
+	*held = *(volatile __u32 *)&t->traffic->reserved; /* 0, but not to the verifier: it would follow both values */
+	if ((t->set->flags & (CT_SET_ADMIT | CT_SET_DATAGRAM)) != CT_SET_ADMIT)
+		return 1;
+	*held = ct_admit(t->index, t->set->flags, t->now, t->beat);
+	return *held != 0;
+}
+
+/*
+ * The backend to go to; 0 passes through, or refuses where *verdict says so. `held` is 0 where nobody asks for admission.
+ */
+static __always_inline struct ct_backend *pick(struct bpf_sock_addr *ctx, const struct ct_key *key,
+					       const struct target *t, struct decision *d, __u32 *held, int *verdict)
+{
+	struct ct_backend *backend = 0;
+	struct ct_bank *bank;
+	int over;
+
+	bank = decider(t, &over, verdict);
+	if (over)
+		return 0;
+	if (held && !admitted(t, held)) {
+		*verdict = refuse();
+		return 0;
+	}
+	if (bank) {
+		if (t->state == CT_FALLBACK)
+			choose_alive(bank, t->traffic, d);
+		else
+			choose(bank, t->traffic, t->index, ct_now(t->now), d);
+		stick(ctx, t, d);
+		backend = backend_of(d, t->index, key);
+	}
+	if (backend)
+		return backend;
+	if (bank)
+		CT_ADD(&t->traffic->passed_miss, 1);
 	else
-		CT_ADD(&traffic->steered, 1);
+		CT_ADD(&t->traffic->passed_fallback, 1);
+	if (held)
+		ct_remember_passed(bpf_get_socket_cookie(ctx), t->index, t->now, *held);
+	return 0;
+}
+
+/* The state is read again: the verifier would follow each one that it knows through the whole decision. */
+static __always_inline void count_steered(const struct target *t)
+{
+	__u32 state = *(volatile __u64 *)&t->set->failsafe & 3;
+
+	if (state == CT_FALLBACK)
+		CT_ADD(&t->traffic->steered_in_fallback, 1);
+	else
+		CT_ADD(&t->traffic->steered, 1);
 	if (state == CT_HOLD)
-		CT_ADD(&traffic->steered_in_hold, 1);
-	if (d->dripped)
-		CT_ADD(&traffic->dripped, 1);
+		CT_ADD(&t->traffic->steered_in_hold, 1);
 }
 
 /*
@@ -231,112 +361,102 @@ static __always_inline void count_steered(struct ct_set_traffic *traffic, __u32 
  */
 static __always_inline struct ct_backend *decide(struct bpf_sock_addr *ctx, const struct ct_key *key, int *verdict)
 {
-	struct ct_service *service;
-	struct ct_set_traffic *traffic;
 	struct ct_backend *backend;
-	struct ct_bank *bank;
-	struct ct_set *set;
 	struct decision d;
-	__u64 now, beat;
-	__u32 index, state, held;
+	struct target t;
+	__u32 held;
+	int kept;
 
-	beat = heartbeat();
 	touch_home(bpf_get_socket_cookie(ctx));
-	service = bpf_map_lookup_elem(&services, key);
-	if (!service)
+	if (!aim(key, &t))
 		return 0;
-	index = service->set;
-	set = set_of(service);
-	traffic = set_traffic_of(index);
-	if (!set || !traffic)
+	backend = pick(ctx, key, &t, &d, &held, verdict);
+	if (!backend)
 		return 0;
-	if (!(set->flags & CT_SET_ENFORCE)) {
-		CT_ADD(&traffic->passed_observe, 1);
-		return 0;
-	}
-	now = about_now();
-	state = failsafe(set, traffic, beat, now);
-	if (state == CT_FALLBACK) {
-		bank = set->flags & CT_SET_LAST_KNOWN_ALIVE ? bank_of(index, CT_ALIVE_BANK) : 0;
-	} else {
-		bank = deciding_bank(set, index, state, beat, traffic);
-		if (!bank)
-			return 0;
-		if (!bank->backends) {
-			CT_ADD(&traffic->refused_empty, 1);
-			*verdict = refuse();
-			return 0;
-		}
-	}
-	held = *(volatile __u32 *)&traffic->reserved; /* 0, but not to the verifier: it would follow both values to the end */
-	if (set->flags & CT_SET_ADMIT && !(held = ct_admit(index, set->flags, now, beat))) {
-		*verdict = refuse();
-		return 0;
-	}
-	if (!bank || !bank->backends) {
-		CT_ADD(&traffic->passed_fallback, 1);
-		ct_remember_passed(bpf_get_socket_cookie(ctx), index, now, held);
-		return 0;
-	}
-	if (state == CT_FALLBACK)
-		choose_alive(bank, traffic, &d);
-	else
-		choose(bank, traffic, index, ct_now(now), &d);
-	backend = backend_of(&d, index, key);
-	if (!backend) {
-		CT_ADD(&traffic->passed_miss, 1);
-		ct_remember_passed(bpf_get_socket_cookie(ctx), index, now, held);
-		return 0;
-	}
 	CT_TOUCH_TRAFFIC(&client_traffic, d.backend);
-	touch_waiting(d.backend, now);
-	count_steered(traffic, state, &d);
-	remember(ctx, key, index, backend, &d, traffic, now, held);
+	touch_waiting(d.backend, t.now);
+	kept = remember(ctx, key, &t, backend, &d, held);
+	if (CT_SELDOM(t.set->flags & CT_SET_DATAGRAM) && !(kept && ct_associate(bpf_get_socket_cookie(ctx), t.set->generation)))
+		return 0;
+	count_steered(&t);
 	return backend;
+}
+
+/* The protocol, if the socket is any of our business, else 0; a UDP one that had a backend leaves it here. */
+static __always_inline __u8 protocol_of(struct bpf_sock_addr *ctx)
+{
+	__u32 protocol = ctx->protocol;
+
+	if (!CT_SELDOM(protocol != IPPROTO_TCP))
+		return IPPROTO_TCP;
+	if (protocol != IPPROTO_UDP)
+		return 0;
+	ct_settle(bpf_get_socket_cookie(ctx));
+	return IPPROTO_UDP;
+}
+
+static __always_inline void key_v4(struct bpf_sock_addr *ctx, struct ct_key *key, __u8 protocol)
+{
+	key->address[2] = CT_MAPPED;
+	key->address[3] = ctx->user_ip4;
+	key->port = (__u16)ctx->user_port;
+	key->protocol = protocol;
+}
+
+static __always_inline void key_v6(struct bpf_sock_addr *ctx, struct ct_key *key, __u8 protocol)
+{
+	key->address[0] = ctx->user_ip6[0];
+	key->address[1] = ctx->user_ip6[1];
+	key->address[2] = ctx->user_ip6[2];
+	key->address[3] = ctx->user_ip6[3];
+	key->port = (__u16)ctx->user_port;
+	key->protocol = protocol;
+}
+
+static __always_inline void rewrite_v4(struct bpf_sock_addr *ctx, const __u32 *address, __u16 port)
+{
+	ctx->user_ip4 = address[3];
+	ctx->user_port = port;
+}
+
+static __always_inline void rewrite_v6(struct bpf_sock_addr *ctx, const __u32 *address, __u16 port)
+{
+	ctx->user_ip6[0] = address[0];
+	ctx->user_ip6[1] = address[1];
+	ctx->user_ip6[2] = address[2];
+	ctx->user_ip6[3] = address[3];
+	ctx->user_port = port;
 }
 
 static __always_inline int connect_v4(struct bpf_sock_addr *ctx)
 {
 	struct ct_backend *backend;
+	__u8 protocol = protocol_of(ctx);
 	struct ct_key key = {};
 	int verdict = CT_PASS;
 
-	if (ctx->protocol != IPPROTO_TCP)
+	if (!protocol)
 		return CT_PASS;
-	key.address[2] = CT_MAPPED;
-	key.address[3] = ctx->user_ip4;
-	key.port = (__u16)ctx->user_port;
-	key.protocol = IPPROTO_TCP;
+	key_v4(ctx, &key, protocol);
 	backend = decide(ctx, &key, &verdict);
-	if (backend) {
-		ctx->user_ip4 = backend->address[3];
-		ctx->user_port = backend->port;
-	}
+	if (backend)
+		rewrite_v4(ctx, backend->address, backend->port);
 	return verdict;
 }
 
 static __always_inline int connect_v6(struct bpf_sock_addr *ctx)
 {
 	struct ct_backend *backend;
+	__u8 protocol = protocol_of(ctx);
 	struct ct_key key = {};
 	int verdict = CT_PASS;
 
-	if (ctx->protocol != IPPROTO_TCP)
+	if (!protocol)
 		return CT_PASS;
-	key.address[0] = ctx->user_ip6[0];
-	key.address[1] = ctx->user_ip6[1];
-	key.address[2] = ctx->user_ip6[2];
-	key.address[3] = ctx->user_ip6[3];
-	key.port = (__u16)ctx->user_port;
-	key.protocol = IPPROTO_TCP;
+	key_v6(ctx, &key, protocol);
 	backend = decide(ctx, &key, &verdict);
-	if (backend) {
-		ctx->user_ip6[0] = backend->address[0];
-		ctx->user_ip6[1] = backend->address[1];
-		ctx->user_ip6[2] = backend->address[2];
-		ctx->user_ip6[3] = backend->address[3];
-		ctx->user_port = backend->port;
-	}
+	if (backend)
+		rewrite_v6(ctx, backend->address, backend->port);
 	return verdict;
 }
 

@@ -20,6 +20,8 @@ const volatile __u32 have_set_retval = 1;
 const volatile __u32 have_release = 1;
 /* bpf_ktime_get_coarse_ns exists (Linux 5.11). */
 const volatile __u32 have_coarse = 1;
+/* Cookie of the node's own network namespace; 0 = unknown. */
+const volatile __u64 host_netns = 0;
 
 #define CT_ARRAY(map_name, value_type)               \
 	struct {                                     \
@@ -40,6 +42,15 @@ const volatile __u32 have_coarse = 1;
 		__type(value, value_type);           \
 	} map_name SEC(".maps")
 
+/* Bounded: an insert takes the place of the entry that was used longest ago. */
+#define CT_LRU(map_name, key_type, value_type)       \
+	struct {                                     \
+		__uint(type, BPF_MAP_TYPE_LRU_HASH); \
+		__uint(max_entries, 1);              \
+		__type(key, key_type);               \
+		__type(value, value_type);           \
+	} map_name SEC(".maps")
+
 /* Good to one tick (1 to 10 ms), at half the price: for what is judged in seconds. */
 static __always_inline __u64 about_now(void)
 {
@@ -55,6 +66,9 @@ static __always_inline __u64 about_now(void)
 		__u64 ignored_;                                                                  \
 		asm volatile("%0 = *(u64 *)(%1 + 0)" : "=r"(ignored_) : "r"(pointer) : "memory"); \
 	} while (0)
+
+/* Keeps what seldom runs out of the way of what always does. */
+#define CT_SELDOM(condition) __builtin_expect(!!(condition), 0)
 
 static __always_inline __u32 shard(void)
 {

@@ -16,9 +16,8 @@
 
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/udp.h>
 #include "result.h"
-
-#define CT_GATHER_SHIFT 20 /* bytes are added at every 2^20th sequence number */
 
 struct segment {
 	__u32 end; /* sequence number behind the payload */
@@ -117,27 +116,110 @@ static __always_inline struct ct_socket *measured(struct __sk_buff *skb)
 	return s && s->flags & CT_ACTIVE ? s : 0;
 }
 
-static __always_inline void on_egress(struct __sk_buff *skb)
+/* Where a datagram goes to, or comes from. */
+struct datagram {
+	__u32 there; /* digest of the address */
+	__u32 port;
+	__u32 payload;
+};
+
+/* 1 if the packet is a UDP datagram whose headers are at hand. */
+static __always_inline int parse_datagram(struct __sk_buff *skb, struct datagram *g, int leaves)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct iphdr *ip = data;
+	struct ipv6hdr *ip6 = data;
+	struct in6_addr *a;
+	struct udphdr *udp;
+	__u32 length;
+
+	if ((void *)(ip + 1) > end)
+		return 0;
+	if (ip->version == 4) {
+		if (ip->protocol != IPPROTO_UDP)
+			return 0;
+		length = ip->ihl * 4;
+		g->there = digest_of(0, 0, CT_MAPPED, leaves ? ip->daddr : ip->saddr);
+	} else {
+		if ((void *)(ip6 + 1) > end || ip6->nexthdr != IPPROTO_UDP)
+			return 0;
+		length = sizeof(*ip6);
+		a = leaves ? &ip6->daddr : &ip6->saddr;
+		g->there = digest_of(a->in6_u.u6_addr32[0], a->in6_u.u6_addr32[1], a->in6_u.u6_addr32[2],
+				a->in6_u.u6_addr32[3]);
+	}
+	udp = data + length;
+	if ((void *)(udp + 1) > end)
+		return 0;
+	g->port = leaves ? udp->dest : udp->source;
+	length += sizeof(*udp);
+	g->payload = skb->len > length ? skb->len - length : 0;
+	return 1;
+}
+
+/* The record of a connected UDP socket whose datagram goes to its backend or comes from it. */
+static __always_inline struct ct_socket *associated(struct __sk_buff *skb, struct datagram *g, int leaves)
 {
 	struct ct_socket *s;
+
+	if (!parse_datagram(skb, g, leaves))
+		return 0;
+	s = measured(skb);
+	if (!s || !(s->flags & CT_DATAGRAM))
+		return 0;
+	return s->out_end == g->there && s->in_end == g->port ? s : 0;
+}
+
+static __always_inline int datagram_leaves(struct __sk_buff *skb)
+{
+	struct datagram g;
+	struct ct_socket *s = associated(skb, &g, 1);
+
+	if (!s)
+		return CT_PASS;
+	if (gone(s))
+		return CT_DENY;
+	said(s, g.payload);
+	return CT_PASS;
+}
+
+static __always_inline void datagram_comes(struct __sk_buff *skb)
+{
+	struct datagram g;
+	struct ct_socket *s = associated(skb, &g, 0);
+
+	if (s)
+		heard(s, g.payload);
+}
+
+static __always_inline void segment_leaves(struct __sk_buff *skb, const struct segment *g)
+{
+	struct ct_socket *s = measured(skb);
 	struct ct_traffic *t;
-	struct segment g;
 	__s32 fresh;
 
-	if (!parse(skb, &g) || !g.payload)
-		return;
-	s = measured(skb);
 	if (!s || !(s->flags & CT_OPEN))
 		return;
-	fresh = (__s32)(g.end - s->out_end);
+	fresh = (__s32)(g->end - s->out_end);
 	if (fresh <= 0)
 		return;
-	s->out_end = g.end;
-	s->bytes_out += (__u32)fresh < g.payload ? (__u32)fresh : g.payload;
+	s->out_end = g->end;
+	s->bytes_out += (__u32)fresh < g->payload ? (__u32)fresh : g->payload;
 	on_payload(s, !(s->flags & CT_SERVER));
-	t = passes(&g) ? traffic_of(s) : 0;
+	t = passes(g) ? traffic_of(s) : 0;
 	if (t)
 		gather_out(s, t);
+}
+
+static __always_inline int on_egress(struct __sk_buff *skb)
+{
+	struct segment g;
+
+	if (!parse(skb, &g))
+		return datagram_leaves(skb);
+	if (g.payload)
+		segment_leaves(skb, &g);
+	return CT_PASS;
 }
 
 /* Adds what had arrived in order before this segment. */
@@ -156,7 +238,9 @@ static __always_inline void on_ingress(struct __sk_buff *skb)
 	struct ct_socket *s;
 	struct segment g;
 
-	if (!parse(skb, &g) || !(g.payload | g.fin | g.rst))
+	if (!parse(skb, &g))
+		return datagram_comes(skb);
+	if (!(g.payload | g.fin | g.rst))
 		return;
 	s = measured(skb);
 	if (!s)

@@ -359,6 +359,10 @@ static __always_inline void on_release(struct bpf_sock *ctx)
 
 	if (!s)
 		return;
+	if (s->flags & CT_DATAGRAM) {
+		ct_settle(cookie);
+		return;
+	}
 	if (!(s->flags & CT_ACTIVE))
 		return give_back(s, cookie);
 	if (!(s->flags & CT_PEER_END))

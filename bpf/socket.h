@@ -6,7 +6,7 @@
  * buckets of seven cookies, a cache line each, and beside them the records, a cache line each. Taking a record costs a
  * compare-exchange where socket storage costs two allocations, on both ends of a connection, while connect(2) waits.
  *
- * A record is given back when its socket reaches CLOSE, is released without a handshake, or its handshake goes
+ * A record is given back when its socket reaches CLOSE, is released without a handshake (UDP always is), or connects
  * elsewhere. A socket that finds no room in both its buckets is steered all the same, but not measured, and counted as
  * such. What nobody gives back (a socket of the kernel's own that fails before its SYN) stays until the maps go.
  *
@@ -33,6 +33,7 @@ enum ct_phase { CT_IDLE = 0, CT_CONNECTING = 1, CT_WAITING = 2 };
 #define CT_PEER_END 256u /* the peer ended first */
 #define CT_SPOKE 512u /* payload has passed, either way */
 #define CT_OVER 1024u /* judged: no request starts any more */
+#define CT_DATAGRAM 2048u /* a connected UDP socket */
 #define CT_PASSED 8192u /* went on to the VIP in FALLBACK; only its token is kept */
 #define CT_GOVERNED 16384u /* admission let it in: its requests count */
 #define CT_HELD 32768u /* holds a slot of its set */

@@ -33,7 +33,7 @@ struct ct_key {
 	__u32 address[4];
 	__u16 port;
 	__u8 protocol;
-	__u8 reserved;
+	__u8 guard; /* 1: who binds it in the node's own namespace is refused; 0: who connects to it is steered */
 };
 
 struct ct_service {
@@ -49,10 +49,12 @@ struct ct_endpoint {
 #define CT_SET_VALID 1u
 #define CT_SET_ENFORCE 2u
 #define CT_SET_LAST_KNOWN_ALIVE 4u
+#define CT_SET_AFFINITY 8u /* a client keeps its backend for `affinity` ns */
 #define CT_SET_ADMIT 16u /* connects ask for admission */
 #define CT_SET_CALLERS 32u /* and the calling pod is looked up */
 #define CT_SET_CLASS 0x700u /* level of callers that are not found */
 #define CT_SET_CLASS_SHIFT 8
+#define CT_SET_DATAGRAM 64u /* UDP */
 
 struct ct_set {
 	__u64 word; /* epoch << 1 | bank */
@@ -62,7 +64,8 @@ struct ct_set {
 	__u32 generation;
 	__u8 id[16];
 	__u64 failsafe; /* ns of the last transition, its low 2 bits replaced by enum ct_failsafe */
-	__u64 reserved[9];
+	__u64 affinity; /* ns since a client's last connect for which it keeps its backend */
+	__u64 reserved[8];
 };
 
 struct ct_bank {
@@ -133,14 +136,18 @@ struct ct_set_traffic {
 	__u64 dripped;
 	__u64 unmeasured;
 	struct ct_regression regression;
-	__u64 reserved_words[11];
+	__u64 affine; /* of steered: to the backend that the client had */
+	__u64 ended; /* sends refused on connected UDP sockets whose backend is gone */
+	__u64 reserved_words[9];
 };
 
 struct ct_node {
 	__u64 stale_service;
 	__u64 unmeasured_passive;
 	__u64 outlived;
-	__u64 reserved[13];
+	__u64 guarded; /* binds refused */
+	__u64 unkept; /* UDP passed through: its way back found no room */
+	__u64 reserved[11];
 };
 
 /* One bucket of the socket table. */
@@ -157,14 +164,44 @@ struct ct_socket {
 	__u32 generation;
 	__u32 phase;
 	__u32 flags;
-	__u32 out_end; /* sequence number behind the newest payload sent */
-	__u32 in_end; /* and received */
+	__u32 out_end; /* sequence number behind the newest payload sent; UDP: digest of the backend's address */
+	__u32 in_end; /* and received; UDP: the backend's port */
 	__u32 bytes_out; /* not yet added to the counters */
-	__u32 bytes_in; /* added so far, low bits */
+	__u32 bytes_in; /* added so far, low bits; UDP: not yet added */
 	__u16 port; /* asked for */
 	__u16 set;
 	__s16 prediction;
-	__u16 handshake; /* its bucket of the connect histogram, added when the connection ends */
+	__u16 handshake; /* its bucket of the connect histogram, added when the connection ends; UDP: set's generation */
+};
+
+/* Of one socket that sends without connect, either where it sends to or who answers. */
+struct ct_flow_key {
+	__u64 cookie;
+	__u32 address[4];
+	__u16 port;
+	__u16 answers; /* 0: the address asked for; 1: a backend's */
+	__u32 reserved;
+};
+
+struct ct_flow {
+	__u64 last; /* ns of the last datagram sent */
+	__u32 address[4]; /* asked for; of an entry that answers */
+	__u32 backend;
+	__u32 generation; /* of the backend */
+	__u16 port; /* asked for; of an entry that answers */
+	__u16 reserved[3];
+};
+
+/* A client is a network namespace: no source address exists yet when connect(2) runs. */
+struct ct_affinity_key {
+	__u64 netns;
+	__u32 set;
+	__u32 generation; /* of the set */
+};
+
+struct ct_affinity {
+	__u64 backend; /* its generation << 32 | its index */
+	__u64 last; /* ns of the client's last connect */
 };
 
 struct ct_learned {
@@ -205,12 +242,14 @@ CT_AT(ct_control, cursor_start, 16);
 CT_SIZE(ct_key, 20);
 CT_AT(ct_key, port, 16);
 CT_AT(ct_key, protocol, 18);
+CT_AT(ct_key, guard, 19);
 CT_SIZE(ct_service, 8);
 CT_SIZE(ct_endpoint, 8);
 CT_SIZE(ct_set, 128);
 CT_AT(ct_set, flags, 24);
 CT_AT(ct_set, id, 32);
 CT_AT(ct_set, failsafe, 48);
+CT_AT(ct_set, affinity, 56);
 CT_SIZE(ct_bank, 320);
 CT_AT(ct_bank, choice, 32);
 CT_AT(ct_bank, slots, 64);
@@ -234,9 +273,14 @@ CT_AT(ct_traffic, connect, 768);
 CT_SIZE(ct_set_traffic, 256);
 CT_AT(ct_set_traffic, cursor, 8);
 CT_AT(ct_set_traffic, regression, 128);
+CT_AT(ct_set_traffic, affine, 168);
 CT_SIZE(ct_node, 128);
 CT_SIZE(ct_cookies, 64);
 CT_SIZE(ct_socket, 64);
+CT_SIZE(ct_flow_key, 32);
+CT_SIZE(ct_flow, 40);
+CT_SIZE(ct_affinity_key, 16);
+CT_SIZE(ct_affinity, 16);
 CT_SIZE(ct_learned, 4096);
 CT_SIZE(ct_admission_traffic, 256);
 CT_AT(ct_admission_traffic, orphaned, 192);

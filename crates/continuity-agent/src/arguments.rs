@@ -88,6 +88,11 @@ pub struct Running {
     #[arg(long, global = true, env = "NODE_IP")]
     pub node_ip: Option<IpAddr>,
 
+    /// Every address of this node, separated by commas (downward API `status.podIPs` of a pod in the host's network);
+    /// node ports are steered at these.
+    #[arg(long, global = true, env = "NODE_ADDRESSES", default_value = "")]
+    pub node_addresses: String,
+
     /// Period of the node loop in milliseconds.
     #[arg(long, global = true, env = "CONTINUITY_TICK_MILLIS", default_value_t = 150,
           value_parser = clap::value_parser!(u64).range(100..=200))]
@@ -103,6 +108,19 @@ pub struct Running {
 }
 
 impl Running {
+    /// Addresses of this node, each once; what is no address is left out.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let listed = self
+            .node_addresses
+            .split(',')
+            .filter_map(|text| text.trim().parse().ok());
+        let mut addresses: Vec<IpAddr> = listed.chain(self.node_ip).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
+
     /// The address the health server binds to.
     #[must_use]
     pub fn bind_address(&self) -> IpAddr {

@@ -4,9 +4,10 @@
 //! why nothing is steered; kube-proxy then serves that port as it always did.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use continuity_dataplane::Protocol;
 use continuity_field::{Locality, SetConfig, SetState, Topology};
 
 use crate::cluster::endpoint::{EndpointRecord, SliceRecord};
@@ -49,7 +50,7 @@ pub enum Cause {
     ServiceGone,
     /// The Service has no such port.
     PortGone,
-    /// UDP and SCTP are left to kube-proxy.
+    /// SCTP is left to kube-proxy.
     Transport,
     /// Headless: clients connect to pods themselves.
     Headless,
@@ -57,8 +58,6 @@ pub enum Cause {
     ExternalName,
     /// No address was allocated yet.
     Pending,
-    /// `sessionAffinity: ClientIP`: steering would break a promise that kube-proxy keeps.
-    Affinity,
     /// More backends than a set may have.
     TooManyBackends,
 }
@@ -70,13 +69,12 @@ impl Cause {
         match self {
             Self::ServiceGone => "the Service is gone or was made again; waiting for a plan for the new one",
             Self::PortGone => "the Service has no such port any more",
-            Self::Transport => "UDP and SCTP are not enforced yet; kube-proxy serves them",
+            Self::Transport => "SCTP is not steered; kube-proxy serves it",
             Self::Headless => {
                 "a headless Service has no address to steer at; its clients pick pods themselves"
             }
             Self::ExternalName => "an ExternalName Service is a DNS alias; nothing passes this node",
             Self::Pending => "the Service has no cluster IP yet",
-            Self::Affinity => "sessionAffinity ClientIP is not enforced yet; kube-proxy serves it",
             Self::TooManyBackends => "the Service port has more than 4096 backends; kube-proxy serves it",
         }
     }
@@ -117,7 +115,7 @@ fn lanes(
     slices: &[&SliceRecord],
     vantage: Vantage<'_>,
 ) -> Result<Vec<(LaneKey, Arc<Lane>)>, Cause> {
-    if plan.transport != Transport::Tcp {
+    if plan.transport == Transport::Sctp {
         return Err(Cause::Transport);
     }
     let service = service
@@ -129,19 +127,11 @@ fn lanes(
         Exposure::ExternalName => return Err(Cause::ExternalName),
         Exposure::Pending => return Err(Cause::Pending),
     }
-    if service.affinity {
-        return Err(Cause::Affinity);
-    }
     let port = service.port(plan.port, plan.transport).ok_or(Cause::PortGone)?;
     let mut built = Vec::with_capacity(service.addresses.len());
     for family in [Family::V4, Family::V6] {
-        let frontends: Box<[SocketAddr]> = service
-            .addresses
-            .iter()
-            .filter(|address| Family::of(**address) == family)
-            .map(|address| SocketAddr::new(*address, port.number))
-            .collect();
-        if frontends.is_empty() {
+        let reach = Reach::of(service, port, family, vantage);
+        if reach.frontends.is_empty() {
             continue;
         }
         let key = LaneKey {
@@ -149,17 +139,48 @@ fn lanes(
             set: key.1.clone(),
             family,
         };
-        let lane = lane(
-            &key,
-            plan,
-            service,
-            frontends,
-            &known(slices, port, family),
-            vantage,
-        )?;
+        let lane = lane(&key, plan, service, reach, &known(slices, port, family), vantage)?;
         built.push((key, Arc::new(lane)));
     }
     Ok(built)
+}
+
+/// Where a Service port is reached from inside the cluster, in one address family.
+struct Reach {
+    frontends: Box<[SocketAddr]>,
+    guards: Box<[SocketAddr]>,
+}
+
+impl Reach {
+    /// Cluster IPs; and external and LoadBalancer IPs and node ports, which clients inside the cluster reach with the
+    /// endpoints of the whole cluster whatever the external traffic policy says (`KUBE-EXT` of kube-proxy). With
+    /// `internalTrafficPolicy: Local` the two have different endpoints, and those from outside stay with kube-proxy.
+    fn of(service: &ServiceRecord, port: &ServicePort, family: Family, vantage: Vantage<'_>) -> Self {
+        let here = |address: &&IpAddr| Family::of(**address) == family;
+        let at = |address: &IpAddr| SocketAddr::new(*address, port.number);
+        let mut frontends: Vec<SocketAddr> = service.addresses.iter().filter(here).map(at).collect();
+        let mut guards = Vec::new();
+        if !frontends.is_empty() && !service.local_only {
+            frontends.extend(service.externals.iter().filter(here).map(at));
+            let nodes = port.node_port.into_iter().flat_map(|number| {
+                let own = vantage.addresses.iter().filter(here);
+                own.map(move |address| SocketAddr::new(*address, number))
+            });
+            guards.extend(nodes);
+            frontends.extend_from_slice(&guards);
+        }
+        if let Some(first) = guards.first() {
+            let any = match family {
+                Family::V4 => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+                Family::V6 => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+            };
+            guards.push(SocketAddr::new(any, first.port()));
+        }
+        Self {
+            frontends: frontends.into_boxed_slice(),
+            guards: guards.into_boxed_slice(),
+        }
+    }
 }
 
 /// Rotates ties so that the nodes of a cluster do not all round towards the same backend.
@@ -198,7 +219,7 @@ fn lane(
     key: &LaneKey,
     plan: &PlanRecord,
     service: &ServiceRecord,
-    frontends: Box<[SocketAddr]>,
+    reach: Reach,
     known: &[(&EndpointRecord, u16)],
     vantage: Vantage<'_>,
 ) -> Result<Lane, Cause> {
@@ -222,7 +243,13 @@ fn lane(
         port: plan.label.clone(),
         digest: plan.digest.clone(),
         generation: plan.generation,
-        frontends,
+        protocol: match plan.transport {
+            Transport::Udp => Protocol::Udp,
+            Transport::Tcp | Transport::Sctp => Protocol::Tcp,
+        },
+        frontends: reach.frontends,
+        guards: reach.guards,
+        affinity: service.affinity,
         backends,
         grade: selection.grade,
         mode: policy.mode,

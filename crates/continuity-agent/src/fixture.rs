@@ -21,6 +21,7 @@ use crate::select::Vantage;
 pub(crate) const HERE: Vantage<'static> = Vantage {
     node: "node-1",
     zone: Some("a"),
+    addresses: &[],
 };
 
 /// Wall time of every test.
@@ -74,13 +75,15 @@ pub(crate) fn service() -> ServiceRecord {
         uid: "uid-1".into(),
         exposure: Exposure::ClusterIp,
         addresses: Box::new([IpAddr::from([10, 96, 0, 7])]),
+        externals: Box::default(),
         ports: Box::new([ServicePort {
             name: "http".into(),
             number: 80,
+            node_port: None,
             transport: Transport::Tcp,
         }]),
         local_only: false,
-        affinity: false,
+        affinity: None,
     }
 }
 

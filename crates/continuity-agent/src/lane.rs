@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use continuity_dataplane::{FailsafeTimes, Fallback, Mode, SetId};
+use continuity_dataplane::{FailsafeTimes, Fallback, Mode, Protocol, SetId};
 use continuity_field::{BackendId, Locality, SetConfig, VerdictKind};
 use continuity_sensors::PodId;
 
@@ -112,8 +112,14 @@ pub struct Lane {
     pub digest: Box<str>,
     /// Generation of the plan, advice included.
     pub generation: i64,
+    /// Transport.
+    pub protocol: Protocol,
     /// Addresses that clients connect to.
     pub frontends: Box<[SocketAddr]>,
+    /// Node ports that no process of the node may bind.
+    pub guards: Box<[SocketAddr]>,
+    /// Time for which a client keeps its backend.
+    pub affinity: Option<Duration>,
     /// Backends, in address order.
     pub backends: Box<[LaneBackend]>,
     /// Ready ones, terminating ones, or none.

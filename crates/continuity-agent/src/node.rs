@@ -251,7 +251,10 @@ fn set(key: &LaneKey, lane: &Lane) -> DesiredSet {
     DesiredSet {
         id: key.id(),
         mode: lane.mode,
+        protocol: lane.protocol,
         frontends: lane.frontends.to_vec(),
+        guards: lane.guards.to_vec(),
+        affinity: lane.affinity,
         backends: in_service
             .map(|backend| DesiredBackend {
                 address: backend.address,

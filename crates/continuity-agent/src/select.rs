@@ -18,6 +18,8 @@ pub struct Vantage<'a> {
     pub node: &'a str,
     /// Zone of this node; without one, zone hints are ignored.
     pub zone: Option<&'a str>,
+    /// Addresses of this node, by which node ports are reached.
+    pub addresses: &'a [IpAddr],
 }
 
 /// What narrows the choice.

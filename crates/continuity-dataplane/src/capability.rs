@@ -24,6 +24,12 @@ pub enum CapabilityId {
     Getpeername,
     /// `cgroup/sock_release` (Linux 5.9).
     SockRelease,
+    /// UDP hooks `sendmsg` and `recvmsg`, and `cgroup/sock_release` (Linux 5.9).
+    Datagram,
+    /// `bpf_get_netns_cookie` in connect hooks (Linux 5.7): session affinity.
+    NetnsCookie,
+    /// `SO_NETNS_COOKIE` (Linux 5.14): the bind guard of node ports.
+    BindGuard,
     /// `membarrier(2)`.
     Membarrier,
     /// No connect hook of somebody else.
@@ -46,6 +52,9 @@ impl CapabilityId {
             Self::SetRetval => "SetRetval",
             Self::Getpeername => "Getpeername",
             Self::SockRelease => "SockRelease",
+            Self::Datagram => "Datagram",
+            Self::NetnsCookie => "NetnsCookie",
+            Self::BindGuard => "BindGuard",
             Self::Membarrier => "Membarrier",
             Self::SoleConnectHook => "SoleConnectHook",
             Self::Schema => "Schema",

@@ -1,9 +1,10 @@
 //! How large the maps are.
 //!
-//! Kernel memory at the defaults, s shards: services 4,096 × 88 B = 0.35 MiB; sets 128 KiB; banks 960 KiB; backends
+//! Kernel memory at the defaults, s shards: services 8,192 × 88 B = 0.7 MiB; sets 128 KiB; banks 960 KiB; backends
 //! 256 KiB; records 512 KiB; learned 4 MiB; client traffic 8,192 × s KiB = 8 s MiB; server traffic s MiB; set traffic
 //! s / 4 MiB; sockets 57,344 × 64 B + 8,192 × 64 B = 4 MiB; admission 1,024 × 576 B and s / 4 MiB of counters; callers
-//! 4,096 × (88 + 64) B = 0.6 MiB. With 2 CPUs (s = 2) 31 MiB, with 8 or more (s = 8) 88 MiB. User space maps only what is in use.
+//! 4,096 × (88 + 64) B = 0.6 MiB; flows 16,384 × 136 B = 2.1 MiB; affinity 16,384 × 96 B = 1.5 MiB. With 2 CPUs (s = 2)
+//! 35 MiB, with 8 or more (s = 8) 92 MiB. User space maps only what is in use.
 
 use std::{fs, num::NonZeroU32};
 
@@ -15,8 +16,16 @@ pub const SETS: u32 = 1_024;
 /// Backends on a node, over all sets: eight a set on average.
 pub const BACKENDS: u32 = 8_192;
 
-/// Service addresses: both families, a cluster IP and an external IP each, for every set.
-pub const SERVICES: u32 = SETS * 4;
+/// Service addresses: a cluster IP, two external IPs, the node's port on two addresses and three guards of it, for
+/// every set.
+pub const SERVICES: u32 = SETS * 8;
+
+/// Ways there and back of UDP sockets without a connection: 8,192 sockets at once. The one that sent longest ago is
+/// forgotten, and chooses again.
+pub const FLOWS: u32 = 1 << 14;
+
+/// Clients with session affinity: 110 pods with 148 sets each. The one that connected longest ago is forgotten.
+pub const AFFINITY: u32 = 1 << 14;
 
 /// Local backend addresses: 250 pods (four times kubelet's default limit is rare) with four ports each.
 pub const ENDPOINTS: u32 = 1_000;

@@ -44,6 +44,10 @@ pub struct NodeCounters {
     pub unmeasured_passive: u64,
     /// Sockets that outlived their backend's index.
     pub outlived: u64,
+    /// Binds refused because the port is a steered node port.
+    pub guarded: u64,
+    /// Datagrams passed through because the way back found no room.
+    pub unkept: u64,
 }
 
 /// What the kernel enforces.

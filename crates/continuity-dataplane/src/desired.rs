@@ -2,7 +2,10 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
+use continuity_wire::ServiceKey;
 use sha2::{Digest, Sha256};
+
+use crate::{CapabilityId, CapabilityReport};
 
 /// Who a set is, across restarts: the first 16 bytes of the SHA-256 of its identity.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,6 +54,27 @@ pub enum Mode {
     Enforce,
 }
 
+/// Transport protocol of a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// Connections are steered when they are made.
+    #[default]
+    Tcp,
+    /// Connected sockets are steered when they connect, others with the first datagram of a flow.
+    Udp,
+}
+
+impl Protocol {
+    /// IP protocol number.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => continuity_wire::TCP,
+            Self::Udp => continuity_wire::UDP,
+        }
+    }
+}
+
 /// What FALLBACK does with the choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fallback {
@@ -95,14 +119,53 @@ pub struct DesiredSet {
     pub id: SetId,
     /// What to do with its connects.
     pub mode: Mode,
-    /// Addresses that clients connect to (cluster IPs of both families, external IPs), TCP.
+    /// Its transport.
+    pub protocol: Protocol,
+    /// Addresses that clients connect to: cluster IPs, external and LoadBalancer IPs, node ports.
     pub frontends: Vec<SocketAddr>,
+    /// Node ports that no process in the node's own network namespace may bind; the unspecified address stands for a
+    /// bind to every address.
+    pub guards: Vec<SocketAddr>,
+    /// Session affinity: time since a client's last connect for which it keeps its backend.
+    pub affinity: Option<Duration>,
     /// Every backend that new connections may go to, isolated ones too.
     pub backends: Vec<DesiredBackend>,
     /// When to stop trusting the agent.
     pub failsafe: FailsafeTimes,
     /// What then.
     pub fallback: Fallback,
+}
+
+impl DesiredSet {
+    /// Keys that lead to it, its guards last.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = ServiceKey> {
+        let protocol = self.protocol.number();
+        let frontends = self
+            .frontends
+            .iter()
+            .map(move |address| ServiceKey::new(*address, protocol));
+        let guards = self
+            .guards
+            .iter()
+            .map(move |address| ServiceKey::guard(*address, protocol));
+        frontends.chain(guards)
+    }
+
+    /// A feature of this node that it cannot be steered without.
+    pub(crate) fn needs(&self, capabilities: &CapabilityReport) -> Option<CapabilityId> {
+        let lacks = |id| {
+            capabilities
+                .get(id)
+                .is_some_and(|capability| capability.met == Some(false))
+        };
+        let datagram = self.protocol == Protocol::Udp && lacks(CapabilityId::Datagram);
+        let affinity = self.affinity.is_some() && lacks(CapabilityId::NetnsCookie);
+        if datagram {
+            Some(CapabilityId::Datagram)
+        } else {
+            affinity.then_some(CapabilityId::NetnsCookie)
+        }
+    }
 }
 
 /// Everything that shall be in the maps.
@@ -169,6 +232,14 @@ pub enum Rejection {
         /// Size of the map.
         capacity: u32,
     },
+    /// The node lacks what the set needs.
+    #[error("set {id}: this node does not offer {capability}; its traffic stays with kube-proxy")]
+    Unsupported {
+        /// The set.
+        id: SetId,
+        /// What is missing.
+        capability: CapabilityId,
+    },
     /// Two sets claim one address.
     #[error("address {address} of set {id} belongs to set {owner}; the first one keeps it")]
     FrontendTaken {
@@ -216,6 +287,8 @@ pub struct SetView {
     pub index: SetIndex,
     /// What happens to its connects.
     pub mode: Mode,
+    /// Its transport.
+    pub protocol: Protocol,
     /// Backends in index order.
     pub backends: Vec<BackendView>,
     /// Addresses that clients connect to.

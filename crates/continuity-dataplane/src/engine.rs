@@ -15,7 +15,7 @@ mod restore;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::atomic::Ordering, time::Duration};
 
-use continuity_wire::{Control, Learned};
+use continuity_wire::{Control, Learned, ServiceKey};
 
 use crate::{
     AdmissionCounters, BackendIndex, BackendView, CallerCounters, CapabilityReport, Completeness, Dataplane,
@@ -34,7 +34,7 @@ pub struct Engine<B> {
     tables: Tables,
     backing: B,
     sets: BTreeMap<SetId, Entry>,
-    frontends: BTreeMap<SocketAddr, SetId>,
+    frontends: BTreeMap<ServiceKey, SetId>,
     endpoints: BTreeMap<SocketAddr, Local>,
     set_pool: Pool,
     backend_pool: Pool,

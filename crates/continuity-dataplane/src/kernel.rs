@@ -25,7 +25,7 @@ use crate::{CapabilityId, CapabilityReport, Engine, Error, GRACE, backing::Backi
 use hash::Hash;
 use pins::Pins;
 
-pub use hooks::HOOKS;
+pub use hooks::{HOOKS, Hook};
 pub use object::OBJECT;
 pub use probe::probe;
 pub use uninstall::{Removed, uninstall};

@@ -38,12 +38,12 @@ pub use continuity_wire as wire;
 pub use counters::{BackendCounters, Failsafe, FailsafeState, NodeCounters, SetCounters, SetDecisions};
 pub use desired::{
     BackendIndex, BackendView, Completeness, Desired, DesiredBackend, DesiredSet, FailsafeTimes, Fallback,
-    Mode, Reconciled, Rejection, SetId, SetIndex, SetView,
+    Mode, Protocol, Reconciled, Rejection, SetId, SetIndex, SetView,
 };
 pub use engine::{Engine, GRACE};
 pub use error::{Category, Error};
 pub use field::{BackendWords, ChoiceWords, Drip, Epoch, Field};
-pub use kernel::{HOOKS, KernelDataplane, OBJECT, Options, Removed, probe, uninstall};
+pub use kernel::{HOOKS, Hook, KernelDataplane, OBJECT, Options, Removed, probe, uninstall};
 pub use memory::MemoryDataplane;
 
 /// The node's kernel side, or its twin.

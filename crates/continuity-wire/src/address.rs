@@ -7,6 +7,9 @@ use bytemuck::{Pod, Zeroable};
 /// IP protocol number of TCP.
 pub const TCP: u8 = 6;
 
+/// IP protocol number of UDP.
+pub const UDP: u8 = 17;
+
 /// An address a client connects to, or that a local backend listens on.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
@@ -17,8 +20,8 @@ pub struct ServiceKey {
     pub port: [u8; 2],
     /// IP protocol number.
     pub protocol: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// 0: who connects there is steered. 1: who binds it in the node's own network namespace is refused.
+    pub guard: u8,
 }
 
 impl ServiceKey {
@@ -29,7 +32,17 @@ impl ServiceKey {
             address: mapped(address.ip()),
             port: address.port().to_be_bytes(),
             protocol,
-            reserved: 0,
+            guard: 0,
+        }
+    }
+
+    /// Key of an address that nobody in the node's own network namespace may bind; the unspecified address stands for
+    /// a bind to every address.
+    #[must_use]
+    pub fn guard(address: SocketAddr, protocol: u8) -> Self {
+        Self {
+            guard: 1,
+            ..Self::new(address, protocol)
         }
     }
 
@@ -77,6 +90,7 @@ const _: () = {
     assert!(size_of::<ServiceKey>() == 20);
     assert!(offset_of!(ServiceKey, port) == 16);
     assert!(offset_of!(ServiceKey, protocol) == 18);
+    assert!(offset_of!(ServiceKey, guard) == 19);
     assert!(size_of::<ServiceValue>() == 8);
     assert!(size_of::<Endpoint>() == 8);
 };

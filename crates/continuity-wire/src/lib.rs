@@ -18,7 +18,7 @@ mod histogram;
 mod set;
 mod traffic;
 
-pub use address::{Endpoint, ServiceKey, ServiceValue, TCP};
+pub use address::{Endpoint, ServiceKey, ServiceValue, TCP, UDP};
 pub use admission::{
     Admission, AdmissionTraffic, CALLERS, Caller, CallerKey, CallerValue, Holding, HoldingFlags, LEVELS,
     LIMIT_BANKS, Limits,
@@ -55,6 +55,12 @@ pub type Cookies = [u64; WAYS as usize + 1];
 
 /// Size of one socket's record (`struct ct_socket`), which user space does not read.
 pub const SOCKET_BYTES: usize = 64;
+
+/// Key and value sizes of the flows of UDP sockets without a connection, which user space does not read.
+pub const FLOW_BYTES: (usize, usize) = (32, 40);
+
+/// Key and value sizes of the clients that keep their backend, which user space does not read.
+pub const AFFINITY_BYTES: (usize, usize) = (16, 16);
 
 /// The one record that says whose maps these are and that the agent lives. Array map `control`, one entry.
 #[repr(C)]
@@ -114,8 +120,13 @@ pub mod map {
     /// Array of [`crate::Caller`].
     pub const SHARES: &str = "shares";
 
+    /// LRU hash of UDP sockets without a connection; private to the kernel programs.
+    pub const FLOWS: &str = "flows";
+    /// LRU hash of clients with session affinity; private to the kernel programs.
+    pub const AFFINITY: &str = "affinity";
+
     /// Every pinned map.
-    pub const ALL: [&str; 19] = [
+    pub const ALL: [&str; 21] = [
         CONTROL,
         SERVICES,
         ENDPOINTS,
@@ -135,6 +146,8 @@ pub mod map {
         ADMISSION_TRAFFIC,
         CALLERS,
         SHARES,
+        FLOWS,
+        AFFINITY,
     ];
 }
 

@@ -50,8 +50,10 @@ pub struct Set {
     /// Written by the kernel: failsafe state ([`FailsafeCode`]) in the low 2 bits, `CLOCK_MONOTONIC` ns of the last
     /// transition (truncated to 4 ns) in the others.
     pub failsafe: u64,
+    /// Time in ns since a client's last connect for which it keeps its backend, with [`SetFlags::AFFINITY`].
+    pub affinity: u64,
     /// Zero.
-    pub reserved: [u64; 9],
+    pub reserved: [u64; 8],
 }
 
 /// Bits of [`Set::flags`].
@@ -64,6 +66,10 @@ impl SetFlags {
     pub const ENFORCE: u32 = 2;
     /// In FALLBACK share equally over the last known alive instead of passing through.
     pub const LAST_KNOWN_ALIVE: u32 = 4;
+    /// A client, which is a network namespace, keeps its backend.
+    pub const AFFINITY: u32 = 8;
+    /// The set is of UDP.
+    pub const DATAGRAM: u32 = 64;
     /// Connects ask for admission.
     pub const ADMIT: u32 = 16;
     /// The calling pod is looked up for it.
@@ -149,6 +155,7 @@ const _: () = {
     assert!(offset_of!(Set, flags) == 24);
     assert!(offset_of!(Set, id) == 32);
     assert!(offset_of!(Set, failsafe) == 48);
+    assert!(offset_of!(Set, affinity) == 56);
     assert!(size_of::<Choice>() == 32);
     assert!(offset_of!(Choice, mem) == 12);
     assert!(offset_of!(Choice, drip) == 16);

@@ -167,8 +167,12 @@ pub struct SetTraffic {
     pub unmeasured: u64,
     /// Predicted against realised turnaround.
     pub regression: Regression,
+    /// Of the steered: to the backend that session affinity had kept.
+    pub affine: u64,
+    /// Sends on connected UDP sockets that failed because their backend left the set.
+    pub ended: u64,
     /// Zero.
-    pub reserved_words: [u64; 11],
+    pub reserved_words: [u64; 9],
 }
 
 impl SetTraffic {
@@ -191,6 +195,8 @@ impl SetTraffic {
             (&mut self.dripped, other.dripped),
             (&mut self.unmeasured, other.unmeasured),
             (&mut self.regression.n, other.regression.n),
+            (&mut self.affine, other.affine),
+            (&mut self.ended, other.ended),
         ];
         for (sum, part) in counters {
             *sum = sum.wrapping_add(part);
@@ -217,8 +223,12 @@ pub struct Node {
     pub unmeasured_passive: u64,
     /// Sockets whose backend index was given away while they lived; no longer counted.
     pub outlived: u64,
+    /// Binds refused because the port is a steered node port.
+    pub guarded: u64,
+    /// Datagrams passed through to the VIP because the way back found no room.
+    pub unkept: u64,
     /// Zero.
-    pub reserved: [u64; 13],
+    pub reserved: [u64; 11],
 }
 
 const _: () = {
@@ -232,5 +242,6 @@ const _: () = {
     assert!(size_of::<SetTraffic>() == 256);
     assert!(offset_of!(SetTraffic, cursor) == 8);
     assert!(offset_of!(SetTraffic, regression) == 128);
+    assert!(offset_of!(SetTraffic, affine) == 168);
     assert!(size_of::<Node>() == 128);
 };

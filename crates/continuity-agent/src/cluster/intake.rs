@@ -1,5 +1,6 @@
 //! The three watches as one stream of changes into the inventory, and a letter to the loop when the desired state changed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,18 +60,25 @@ fn changes(client: &Client) -> impl Stream<Item = Change> + Send + use<> {
 pub struct Intake {
     inventory: Inventory,
     node: String,
+    addresses: Vec<IpAddr>,
     posted: Option<Arc<Desired>>,
     inbox: Arc<Mailbox<Arc<Desired>>>,
     board: Arc<Board>,
 }
 
 impl Intake {
-    /// An intake for the loop behind `inbox`.
+    /// An intake for the loop behind `inbox`, of a node with these addresses.
     #[must_use]
-    pub fn new(node: &str, inbox: Arc<Mailbox<Arc<Desired>>>, board: Arc<Board>) -> Self {
+    pub fn new(
+        node: &str,
+        addresses: Vec<IpAddr>,
+        inbox: Arc<Mailbox<Arc<Desired>>>,
+        board: Arc<Board>,
+    ) -> Self {
         Self {
             inventory: Inventory::default(),
             node: node.to_owned(),
+            addresses,
             posted: None,
             inbox,
             board,
@@ -130,6 +138,7 @@ impl Intake {
             Vantage {
                 node: &self.node,
                 zone,
+                addresses: &self.addresses,
             },
         );
         if self.posted.as_deref() == Some(&desired) {

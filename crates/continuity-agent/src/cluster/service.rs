@@ -4,15 +4,24 @@
 //! below 2 MB. Headless and ExternalName Services are kept as such, because a plan may name one and the report must then
 //! say why nothing is steered.
 //!
-//! Left out: external, LoadBalancer and node-port addresses (kube-proxy serves them).
+//! Addresses from outside (external and LoadBalancer IPs) are kept where a client inside the cluster would be led to the
+//! Service's endpoints without leaving it. Left out: a LoadBalancer IP whose `ipMode` is Proxy, which packets must really
+//! reach, and those of a Service with `loadBalancerSourceRanges`, which kube-proxy filters by.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 
 /// A Service port can be at most this often in one Service: the API server refuses more than 100 ports in practice, and
 /// a record beyond that is cut, so that one object cannot grow the agent.
 pub const MAX_PORTS: usize = 128;
+
+/// External and LoadBalancer IPs of one Service; one has a handful.
+const MAX_EXTERNALS: usize = 16;
+
+/// `sessionAffinityConfig.clientIP.timeoutSeconds` where the API server did not fill it in.
+const AFFINITY_SECONDS: u64 = 10_800;
 
 /// Namespace and name, the key under which a Service, its slices and its plan meet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,7 +54,7 @@ impl std::fmt::Display for ServiceKey {
 pub enum Transport {
     /// TCP: steered.
     Tcp,
-    /// UDP: left to kube-proxy so far.
+    /// UDP: steered.
     Udp,
     /// SCTP: never steered.
     Sctp,
@@ -84,6 +93,8 @@ pub struct ServicePort {
     pub name: Box<str>,
     /// The port clients connect to.
     pub number: u16,
+    /// The port of the node's own addresses that leads there.
+    pub node_port: Option<u16>,
     /// Transport.
     pub transport: Transport,
 }
@@ -97,12 +108,14 @@ pub struct ServiceRecord {
     pub exposure: Exposure,
     /// Cluster IPs, at most one a family.
     pub addresses: Box<[IpAddr]>,
+    /// External and LoadBalancer IPs that clients inside the cluster may be steered from.
+    pub externals: Box<[IpAddr]>,
     /// Ports.
     pub ports: Box<[ServicePort]>,
     /// `internalTrafficPolicy: Local`.
     pub local_only: bool,
-    /// `sessionAffinity: ClientIP`; such a Service is left to kube-proxy.
-    pub affinity: bool,
+    /// Time-out of `sessionAffinity: ClientIP`.
+    pub affinity: Option<Duration>,
 }
 
 impl ServiceRecord {
@@ -124,6 +137,10 @@ impl ServiceRecord {
                 Some(ServicePort {
                     name: port.name.as_deref().unwrap_or_default().into(),
                     number: u16::try_from(port.port).ok()?,
+                    node_port: port
+                        .node_port
+                        .and_then(|number| u16::try_from(number).ok())
+                        .filter(|number| *number > 0),
                     transport: Transport::parse(port.protocol.as_deref())?,
                 })
             })
@@ -139,9 +156,10 @@ impl ServiceRecord {
             uid: service.metadata.uid.as_deref().unwrap_or_default().into(),
             exposure,
             addresses,
+            externals: externals(service),
             ports,
             local_only: spec.internal_traffic_policy.as_deref() == Some("Local"),
-            affinity: spec.session_affinity.as_deref() == Some("ClientIP"),
+            affinity: affinity(spec),
         };
         Some((key, record))
     }
@@ -153,6 +171,45 @@ impl ServiceRecord {
             .iter()
             .find(|port| port.number == number && port.transport == transport)
     }
+}
+
+/// External IPs, and LoadBalancer IPs that stand for the Service itself.
+fn externals(service: &Service) -> Box<[IpAddr]> {
+    let spec = service.spec.as_ref();
+    let filtered = spec
+        .and_then(|spec| spec.load_balancer_source_ranges.as_ref())
+        .is_some_and(|ranges| !ranges.is_empty());
+    let balancers = service
+        .status
+        .iter()
+        .filter_map(|status| status.load_balancer.as_ref()?.ingress.as_ref())
+        .flatten()
+        .filter(|ingress| !filtered && ingress.ip_mode.as_deref() != Some("Proxy"))
+        .filter_map(|ingress| ingress.ip.as_deref());
+    let named = spec
+        .into_iter()
+        .flat_map(|spec| spec.external_ips.iter().flatten())
+        .map(String::as_str);
+    let mut found: Vec<IpAddr> = named
+        .chain(balancers)
+        .filter_map(|text| text.parse().ok())
+        .take(MAX_EXTERNALS)
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found.into_boxed_slice()
+}
+
+fn affinity(spec: &ServiceSpec) -> Option<Duration> {
+    if spec.session_affinity.as_deref() != Some("ClientIP") {
+        return None;
+    }
+    let seconds = spec
+        .session_affinity_config
+        .as_ref()
+        .and_then(|config| config.client_ip.as_ref()?.timeout_seconds)
+        .and_then(|seconds| u64::try_from(seconds).ok());
+    Some(Duration::from_secs(seconds.unwrap_or(AFFINITY_SECONDS)))
 }
 
 /// Parses the cluster IPs; an object of an old client has only the single field.
@@ -224,6 +281,31 @@ mod tests {
             "spec": {"clusterIP": "10.96.0.9", "internalTrafficPolicy": "Local", "sessionAffinity": "ClientIP"},
         }));
         let (_, record) = ServiceRecord::compact(&object).expect("a record");
-        assert!(record.local_only && record.affinity);
+        assert!(record.local_only);
+        assert_eq!(record.affinity, Some(Duration::from_secs(10_800)));
+    }
+
+    #[test]
+    fn keeps_addresses_from_outside_that_stand_for_the_service_itself() {
+        let object = |spec: serde_json::Value| {
+            let object = service(serde_json::json!({
+                "metadata": {"namespace": "a", "name": "b"}, "spec": spec,
+                "status": {"loadBalancer": {"ingress": [
+                    {"ip": "203.0.113.9", "ipMode": "VIP"}, {"ip": "203.0.113.8", "ipMode": "Proxy"}, {"hostname": "lb.example"}]}},
+            }));
+            ServiceRecord::compact(&object).expect("a record").1
+        };
+        let record = object(serde_json::json!({
+            "clusterIP": "10.96.0.9", "externalIPs": ["192.0.2.7", "no address"],
+            "sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}},
+            "ports": [{"port": 80, "nodePort": 30080}, {"port": 81, "name": "x", "nodePort": 0}]}));
+        let externals: Vec<String> = record.externals.iter().map(IpAddr::to_string).collect();
+        assert_eq!(externals, ["192.0.2.7", "203.0.113.9"]);
+        let node_ports: Vec<_> = record.ports.iter().map(|port| port.node_port).collect();
+        assert_eq!(node_ports, [Some(30_080), None]);
+        assert_eq!(record.affinity, Some(Duration::from_secs(60)));
+        let guarded = object(serde_json::json!({
+            "clusterIP": "10.96.0.9", "loadBalancerSourceRanges": ["192.0.2.0/24"]}));
+        assert!(guarded.externals.is_empty(), "kube-proxy filters by source");
     }
 }

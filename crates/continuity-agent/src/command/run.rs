@@ -117,7 +117,7 @@ async fn network(
         "agent started"
     );
     tokio::select! {
-        () = cluster(&running.node_name, inbox, board, snapshots) => Ok(()),
+        () = cluster(running, inbox, board, snapshots) => Ok(()),
         _ = end => Err(Error::LoopEnded),
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
@@ -127,17 +127,18 @@ async fn network(
 
 /// Follows the cluster and reports to it, for the life of the process.
 async fn cluster(
-    node: &str,
+    running: &Running,
     inbox: &Arc<Mailbox<Arc<crate::desire::Desired>>>,
     board: &Arc<Board>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
 ) {
+    let node = &running.node_name;
     let started = Time(jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap_or_default());
     let client = client(board).await;
     let (tell, zone) = watch::channel(Zone::default());
     let writer = Writer::new(&client, Identity::of(node, started), tell, Arc::clone(board));
     tokio::spawn(writer.run(snapshots));
-    Intake::new(node, Arc::clone(inbox), Arc::clone(board))
+    Intake::new(node, running.addresses(), Arc::clone(inbox), Arc::clone(board))
         .run(&client, zone)
         .await;
 }

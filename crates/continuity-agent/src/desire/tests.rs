@@ -92,21 +92,78 @@ fn a_plan_that_cannot_be_carried_out_says_why() {
         ..service()
     };
     assert_eq!(cause(plan(Mode::Enforce), alias), Cause::ExternalName);
-    let sticky = ServiceRecord {
-        affinity: true,
-        ..service()
-    };
-    assert_eq!(cause(plan(Mode::Enforce), sticky), Cause::Affinity);
     let renumbered = PlanRecord {
         port: 81,
         ..plan(Mode::Enforce)
     };
     assert_eq!(cause(renumbered, service()), Cause::PortGone);
+    let stream = PlanRecord {
+        transport: Transport::Sctp,
+        ..plan(Mode::Enforce)
+    };
+    assert_eq!(cause(stream, service()), Cause::Transport);
+}
+
+/// A Service that is reached from outside too, on a node with two addresses.
+fn exposed() -> ServiceRecord {
+    ServiceRecord {
+        externals: Box::new(["192.0.2.7", "2001:db8::7"].map(|text| text.parse().expect("an address"))),
+        ports: Box::new([ServicePort {
+            name: "http".into(),
+            number: 80,
+            node_port: Some(30_080),
+            transport: Transport::Tcp,
+        }]),
+        ..service()
+    }
+}
+
+fn reach(service: ServiceRecord) -> (Vec<String>, Vec<String>) {
+    let addresses = ["172.18.0.2", "fd00:18::2"].map(|text| text.parse().expect("an address"));
+    let vantage = Vantage {
+        addresses: &addresses,
+        ..HERE
+    };
+    let desired = desire(&inventory(plan(Mode::Enforce), service, three()), vantage);
+    let lane = &desired.lanes[&lane_key()];
+    let text = |addresses: &[SocketAddr]| addresses.iter().map(SocketAddr::to_string).collect();
+    (text(&lane.frontends), text(&lane.guards))
+}
+
+#[test]
+fn addresses_from_outside_and_node_ports_of_the_lanes_family_lead_to_it() {
+    let (frontends, guards) = reach(exposed());
+    assert_eq!(frontends, ["10.96.0.7:80", "192.0.2.7:80", "172.18.0.2:30080"]);
+    assert_eq!(guards, ["172.18.0.2:30080", "0.0.0.0:30080"]);
+}
+
+#[test]
+fn with_local_internal_traffic_only_the_cluster_ip_is_ours() {
+    let local = ServiceRecord {
+        local_only: true,
+        ..exposed()
+    };
+    assert_eq!(reach(local), (vec!["10.96.0.7:80".to_owned()], Vec::new()));
+}
+
+#[test]
+fn affinity_and_transport_reach_the_lane() {
+    let sticky = ServiceRecord {
+        affinity: Some(std::time::Duration::from_secs(60)),
+        ..service()
+    };
+    let lane = only(&inventory(plan(Mode::Enforce), sticky, three()));
+    assert_eq!(lane.affinity, Some(std::time::Duration::from_secs(60)));
+    assert_eq!(lane.protocol, Protocol::Tcp);
     let datagram = PlanRecord {
         transport: Transport::Udp,
         ..plan(Mode::Enforce)
     };
-    assert_eq!(cause(datagram, service()), Cause::Transport);
+    let mut ports = exposed().ports;
+    ports[0].transport = Transport::Udp;
+    let service = ServiceRecord { ports, ..exposed() };
+    let lane = only(&inventory(datagram, service, three()));
+    assert_eq!(lane.protocol, Protocol::Udp);
 }
 
 #[test]
@@ -118,7 +175,6 @@ fn every_refusal_fits_the_report_and_says_what_happens_to_traffic_or_why() {
         Cause::Headless,
         Cause::ExternalName,
         Cause::Pending,
-        Cause::Affinity,
         Cause::TooManyBackends,
     ];
     for cause in causes {
@@ -131,6 +187,7 @@ fn a_renamed_service_port_is_joined_with_the_slices_by_its_name() {
     let ports = Box::new([ServicePort {
         name: "web".into(),
         number: 80,
+        node_port: None,
         transport: Transport::Tcp,
     }]);
     let renamed = ServiceRecord { ports, ..service() };

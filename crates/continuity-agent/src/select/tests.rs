@@ -49,10 +49,12 @@ const IGNORE: Scope = Scope {
 const HERE: Vantage<'static> = Vantage {
     node: "here",
     zone: Some("a"),
+    addresses: &[],
 };
 const NOWHERE: Vantage<'static> = Vantage {
     node: "here",
     zone: None,
+    addresses: &[],
 };
 
 fn picked(endpoints: &[EndpointRecord], scope: Scope, vantage: Vantage<'_>) -> (Grade, Vec<u8>) {

@@ -21,12 +21,12 @@ use std::{
 };
 
 use aya::sys::Stats;
-use continuity_dataplane::{Dataplane as _, HOOKS, KernelDataplane};
+use continuity_dataplane::{Dataplane as _, KernelDataplane};
 use socket2::{Domain, Socket, Type};
 
 use crate::{
     ground::{Ground, connect, serve, set, vip},
-    meter::{Meter, Reading},
+    meter::{Meter, Reading, passed},
     rooms::{RULED_VIP, Rooms},
     server::{Manner, Server, ask},
 };
@@ -46,7 +46,7 @@ fn table(phase: &str, samples: &[Reading]) {
         sums.push(sample.iter().map(|(time, _)| time).sum());
     }
     println!("{phase}: {} ns in programs", quantile(&mut sums, 500));
-    for (at, hook) in HOOKS.iter().enumerate() {
+    for (at, hook) in passed().enumerate() {
         let mut times: Vec<u64> = samples.iter().map(|sample| sample[at].0).collect();
         let mut runs: Vec<u64> = samples.iter().map(|sample| sample[at].1).collect();
         let (time, runs) = (quantile(&mut times, 500), quantile(&mut runs, 500));

@@ -5,11 +5,15 @@ use std::{collections::BTreeSet, net::SocketAddr};
 use continuity_wire::{Endpoint, ServiceKey, TCP};
 
 use super::{Engine, Local};
-use crate::{Error, Reconciled, Rejection, backing::Backing};
+use crate::{Error, Protocol, Reconciled, Rejection, backing::Backing};
 
 impl<B: Backing> Engine<B> {
     pub(super) fn reconcile_endpoints(&mut self, report: &mut Reconciled) -> Result<(), Error> {
-        let backends = self.sets.values().flat_map(|entry| entry.view.backends.iter());
+        let views = self.sets.values().map(|entry| &entry.view);
+        // A datagram is accepted by no socket of its own, so there is nothing to measure at the backend.
+        let backends = views
+            .filter(|view| view.protocol == Protocol::Tcp)
+            .flat_map(|view| view.backends.iter());
         let wanted: BTreeSet<SocketAddr> = backends
             .filter(|backend| backend.local)
             .map(|backend| backend.address)

@@ -1,8 +1,8 @@
-//! Service addresses: each leads to one set.
+//! Service addresses and guarded node ports: each leads to one set.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::collections::BTreeSet;
 
-use continuity_wire::{ServiceKey, ServiceValue, TCP};
+use continuity_wire::{ServiceKey, ServiceValue};
 
 use super::Engine;
 use crate::{Desired, DesiredSet, Error, Reconciled, Rejection, SetId, backing::Backing};
@@ -10,37 +10,35 @@ use crate::{Desired, DesiredSet, Error, Reconciled, Rejection, SetId, backing::B
 impl<B: Backing> Engine<B> {
     /// Removes addresses that their set no longer wants, before other sets ask for them.
     pub(super) fn free_frontends(&mut self, desired: &Desired) -> Result<(), Error> {
-        let wanted: BTreeMap<(SetId, SocketAddr), ()> = desired
+        let wanted: BTreeSet<(SetId, ServiceKey)> = desired
             .sets
             .iter()
-            .flat_map(|set| set.frontends.iter().map(|address| ((set.id, *address), ())))
+            .flat_map(|set| set.keys().map(|key| (set.id, key)))
             .collect();
-        let gone: Vec<SocketAddr> = self
-            .frontends
-            .iter()
-            .filter(|(address, owner)| !wanted.contains_key(&(**owner, **address)))
-            .map(|(address, _)| *address)
-            .collect();
-        gone.into_iter()
-            .try_for_each(|address| self.drop_frontend(address))
+        self.drop_frontends(|owner, key| !wanted.contains(&(owner, key)))
     }
 
     pub(super) fn drop_frontends_of(&mut self, id: SetId) -> Result<(), Error> {
-        let gone: Vec<SocketAddr> = self
-            .frontends
-            .iter()
-            .filter(|(_, owner)| **owner == id)
-            .map(|(address, _)| *address)
-            .collect();
-        gone.into_iter()
-            .try_for_each(|address| self.drop_frontend(address))
+        self.drop_frontends(|owner, _| owner == id)
     }
 
-    fn drop_frontend(&mut self, address: SocketAddr) -> Result<(), Error> {
-        self.backing.drop_service(ServiceKey::new(address, TCP))?;
-        if let Some(owner) = self.frontends.remove(&address)
+    fn drop_frontends(&mut self, goes: impl Fn(SetId, ServiceKey) -> bool) -> Result<(), Error> {
+        let gone: Vec<ServiceKey> = self
+            .frontends
+            .iter()
+            .filter(|(key, owner)| goes(**owner, **key))
+            .map(|(key, _)| *key)
+            .collect();
+        gone.into_iter().try_for_each(|key| self.drop_frontend(key))
+    }
+
+    fn drop_frontend(&mut self, key: ServiceKey) -> Result<(), Error> {
+        self.backing.drop_service(key)?;
+        if let Some(owner) = self.frontends.remove(&key)
+            && key.guard == 0
             && let Some(entry) = self.sets.get_mut(&owner)
         {
+            let address = key.socket_address();
             entry.view.frontends.retain(|known| *known != address);
         }
         Ok(())
@@ -52,16 +50,16 @@ impl<B: Backing> Engine<B> {
         desired: &DesiredSet,
         report: &mut Reconciled,
     ) -> Result<(), Error> {
-        for address in &desired.frontends {
-            match self.frontends.get(address) {
+        for key in desired.keys() {
+            let address = key.socket_address();
+            match self.frontends.get(&key) {
                 Some(owner) if *owner == desired.id => continue,
                 Some(owner) => {
-                    let rejection = Rejection::FrontendTaken {
+                    report.rejected.push(Rejection::FrontendTaken {
                         id: desired.id,
-                        address: *address,
+                        address,
                         owner: *owner,
-                    };
-                    report.rejected.push(rejection);
+                    });
                     continue;
                 }
                 None => {}
@@ -70,7 +68,7 @@ impl<B: Backing> Engine<B> {
                 let capacity = u32::try_from(self.services_capacity).unwrap_or(u32::MAX);
                 report.rejected.push(Rejection::FrontendsFull {
                     id: desired.id,
-                    address: *address,
+                    address,
                     capacity,
                 });
                 continue;
@@ -82,9 +80,11 @@ impl<B: Backing> Engine<B> {
                 set: entry.view.index.0,
                 generation: entry.generation,
             };
-            self.backing.put_service(ServiceKey::new(*address, TCP), value)?;
-            entry.view.frontends.push(*address);
-            self.frontends.insert(*address, desired.id);
+            self.backing.put_service(key, value)?;
+            if key.guard == 0 {
+                entry.view.frontends.push(address);
+            }
+            self.frontends.insert(key, desired.id);
         }
         Ok(())
     }

@@ -43,6 +43,8 @@ impl<B: Backing> Engine<B> {
             sum.stale_service = sum.stale_service.wrapping_add(node.stale_service);
             sum.unmeasured_passive = sum.unmeasured_passive.wrapping_add(node.unmeasured_passive);
             sum.outlived = sum.outlived.wrapping_add(node.outlived);
+            sum.guarded = sum.guarded.wrapping_add(node.guarded);
+            sum.unkept = sum.unkept.wrapping_add(node.unkept);
         }
         Ok(sum)
     }

@@ -18,8 +18,8 @@ use continuity_wire::{
 
 use super::{Engine, Entry, admission::ADMISSION_FLAGS};
 use crate::{
-    BackendIndex, BackendView, Completeness, Desired, DesiredSet, Error, Fallback, Field, Mode, Reconciled,
-    Rejection, SetId, SetIndex, SetView, backing::Backing,
+    BackendIndex, BackendView, Completeness, Desired, DesiredSet, Error, Fallback, Field, Mode, Protocol,
+    Reconciled, Rejection, SetId, SetIndex, SetView, backing::Backing,
 };
 
 impl<B: Backing> Engine<B> {
@@ -29,6 +29,7 @@ impl<B: Backing> Engine<B> {
         completeness: Completeness,
     ) -> Result<Reconciled, Error> {
         let mut report = Reconciled::default();
+        let desired = &self.supported(desired, &mut report);
         if completeness == Completeness::Complete {
             let wanted: BTreeSet<SetId> = desired.sets.iter().map(|set| set.id).collect();
             let gone: Vec<SetId> = self
@@ -48,6 +49,22 @@ impl<B: Backing> Engine<B> {
         }
         self.reconcile_endpoints(&mut report)?;
         Ok(report)
+    }
+
+    /// Leaves out the sets that this node cannot carry out.
+    fn supported(&self, desired: &Desired, report: &mut Reconciled) -> Desired {
+        let capabilities = self.backing.capabilities();
+        let mut sets = Vec::with_capacity(desired.sets.len());
+        for set in &desired.sets {
+            match set.needs(capabilities) {
+                Some(capability) => report.rejected.push(Rejection::Unsupported {
+                    id: set.id,
+                    capability,
+                }),
+                None => sets.push(set.clone()),
+            }
+        }
+        Desired { sets }
     }
 
     fn reconcile_set(
@@ -116,6 +133,7 @@ impl<B: Backing> Engine<B> {
             id: desired.id,
             index: SetIndex(index),
             mode: desired.mode,
+            protocol: desired.protocol,
             backends: Vec::new(),
             frontends: Vec::new(),
         };
@@ -132,15 +150,10 @@ impl<B: Backing> Engine<B> {
     fn settle_set(&mut self, entry: &mut Entry, desired: &DesiredSet, new: bool) -> Result<(), Error> {
         let index = entry.view.index.0;
         entry.view.mode = desired.mode;
+        entry.view.protocol = desired.protocol;
         let hold = nanos(desired.failsafe.hold_after);
         let present: Set = self.tables.sets.load(index)?;
-        let mut flags = SetFlags::VALID | present.flags & ADMISSION_FLAGS;
-        if desired.mode == Mode::Enforce {
-            flags |= SetFlags::ENFORCE;
-        }
-        if desired.fallback == Fallback::LastKnownAlive {
-            flags |= SetFlags::LAST_KNOWN_ALIVE;
-        }
+        let flags = flags(desired) | present.flags & ADMISSION_FLAGS;
         let alive: Vec<BackendIndex> = entry.view.backends.iter().map(|backend| backend.index).collect();
         let bank = Bank {
             backends: u32::try_from(alive.len()).unwrap_or(u32::MAX),
@@ -160,6 +173,9 @@ impl<B: Backing> Engine<B> {
         words
             .word(index, offset_of!(Set, fallback_after))?
             .store(fallback, Ordering::Relaxed);
+        words
+            .word(index, offset_of!(Set, affinity))?
+            .store(desired.affinity.map_or(0, nanos), Ordering::Relaxed);
         let pair = pair(flags, entry.generation);
         words
             .word(index, offset_of!(Set, flags))?
@@ -297,6 +313,18 @@ impl<B: Backing> Engine<B> {
         self.set_pool.rest(index, self.backing.now());
         Ok(())
     }
+}
+
+fn flags(desired: &DesiredSet) -> u32 {
+    let when = |holds: bool, flag: u32| if holds { flag } else { 0 };
+    SetFlags::VALID
+        | when(desired.mode == Mode::Enforce, SetFlags::ENFORCE)
+        | when(
+            desired.fallback == Fallback::LastKnownAlive,
+            SetFlags::LAST_KNOWN_ALIVE,
+        )
+        | when(desired.affinity.is_some(), SetFlags::AFFINITY)
+        | when(desired.protocol == Protocol::Udp, SetFlags::DATAGRAM)
 }
 
 fn nanos(duration: std::time::Duration) -> u64 {

@@ -9,8 +9,8 @@ use continuity_wire::{Backend, BackendFlags, Set, SetFlags};
 
 use super::{Callers, Engine, Entry, Local};
 use crate::{
-    BackendIndex, BackendView, Error, Mode, SetId, SetIndex, SetView, backing::Backing, capacity::Capacities,
-    pool::Pool, tables::Tables,
+    BackendIndex, BackendView, Error, Mode, Protocol, SetId, SetIndex, SetView, backing::Backing,
+    capacity::Capacities, pool::Pool, tables::Tables,
 };
 
 impl<B: Backing> Engine<B> {
@@ -30,8 +30,10 @@ impl<B: Backing> Engine<B> {
                 .get_mut(&value.set)
                 .filter(|entry| entry.generation == value.generation)
             {
-                entry.view.frontends.push(key.socket_address());
-                frontends.insert(key.socket_address(), entry.view.id);
+                if key.guard == 0 {
+                    entry.view.frontends.push(key.socket_address());
+                }
+                frontends.insert(key, entry.view.id);
             }
         }
         let endpoints: BTreeMap<SocketAddr, Local> = backing
@@ -70,7 +72,7 @@ impl<B: Backing> Engine<B> {
     /// Removes service addresses that no set owns: an agent that was killed between two writes left them.
     fn drop_stale_services(&mut self) -> Result<(), Error> {
         for (key, _) in self.backing.services()? {
-            if !self.frontends.contains_key(&key.socket_address()) {
+            if !self.frontends.contains_key(&key) {
                 self.backing.drop_service(key)?;
             }
         }
@@ -94,6 +96,11 @@ fn found_sets(tables: &Tables) -> Result<BTreeMap<u32, Entry>, Error> {
             id: SetId(set.id),
             index: SetIndex(index),
             mode,
+            protocol: if set.flags & SetFlags::DATAGRAM == 0 {
+                Protocol::Tcp
+            } else {
+                Protocol::Udp
+            },
             backends: Vec::new(),
             frontends: Vec::new(),
         };

@@ -34,8 +34,15 @@ const fn hook(name: &'static str, program: &'static str, attach_type: u32) -> Ho
     }
 }
 
+const fn datagram(name: &'static str, program: &'static str, attach_type: u32) -> Hook {
+    Hook {
+        needs: Some(CapabilityId::Datagram),
+        ..hook(name, program, attach_type)
+    }
+}
+
 /// Every hook, in the order in which they are put up: what measures stands before what steers.
-pub static HOOKS: [Hook; 8] = [
+pub static HOOKS: [Hook; 14] = [
     hook("sockops", "ct_sockops", 3),
     Hook {
         needs: Some(CapabilityId::SockRelease),
@@ -50,6 +57,18 @@ pub static HOOKS: [Hook; 8] = [
     Hook {
         needs: Some(CapabilityId::Getpeername),
         ..hook("getpeername6", "ct_getpeername6", 30)
+    },
+    datagram("recvmsg4", "ct_recvmsg4", 19),
+    datagram("recvmsg6", "ct_recvmsg6", 20),
+    datagram("sendmsg4", "ct_sendmsg4", 14),
+    datagram("sendmsg6", "ct_sendmsg6", 15),
+    Hook {
+        needs: Some(CapabilityId::BindGuard),
+        ..hook("post_bind4", "ct_post_bind4", 12)
+    },
+    Hook {
+        needs: Some(CapabilityId::BindGuard),
+        ..hook("post_bind6", "ct_post_bind6", 13)
     },
     hook("connect4", "ct_connect4", 10),
     hook("connect6", "ct_connect6", 11),

@@ -11,10 +11,10 @@ use aya::{
 use bytemuck::Zeroable as _;
 use continuity_wire::{BANKS, CALLERS, Control, Cookies, LIMIT_BANKS, SCHEMA_VERSION, WAYS, map};
 
-use super::{hooks::Hook, pins::Pins};
+use super::{hooks::Hook, pins::Pins, syscall::netns_cookie};
 use crate::{
     CapabilityId, CapabilityReport, Error,
-    capacity::Capacities,
+    capacity::{self, Capacities},
     region::{Region, Source},
     tables::Tables,
 };
@@ -36,6 +36,11 @@ pub(super) fn load(pins: &Pins, sizes: Capacities, capabilities: &CapabilityRepo
         is_helper_supported(ProgramType::SockOps, BpfHelper::BPF_FUNC_ktime_get_coarse_ns).unwrap_or(false),
     );
     let bucket_shift = u64::BITS - sizes.buckets().ilog2();
+    let host_netns = if capabilities.has(CapabilityId::BindGuard) {
+        netns_cookie().unwrap_or(0)
+    } else {
+        0
+    };
     let mut loader = EbpfLoader::new();
     for name in map::ALL {
         loader.map_pin_path(name, pins.map(name));
@@ -48,12 +53,13 @@ pub(super) fn load(pins: &Pins, sizes: Capacities, capabilities: &CapabilityRepo
         .override_global("have_set_retval", &have_set_retval, true)
         .override_global("have_release", &have_release, true)
         .override_global("have_coarse", &have_coarse, true)
-        .override_global("bucket_shift", &bucket_shift, true);
+        .override_global("bucket_shift", &bucket_shift, true)
+        .override_global("host_netns", &host_netns, true);
     let ebpf = loader.load(OBJECT).map_err(Box::new)?;
     Ok(Object { ebpf })
 }
 
-fn entries(sizes: Capacities) -> [(&'static str, u32); 19] {
+fn entries(sizes: Capacities) -> [(&'static str, u32); 21] {
     let Capacities {
         sets,
         backends,
@@ -82,6 +88,8 @@ fn entries(sizes: Capacities) -> [(&'static str, u32); 19] {
         (map::ADMISSION_TRAFFIC, sets * shards),
         (map::CALLERS, CALLERS),
         (map::SHARES, CALLERS),
+        (map::FLOWS, capacity::FLOWS),
+        (map::AFFINITY, capacity::AFFINITY),
     ]
 }
 

@@ -13,9 +13,9 @@ use std::{
 };
 
 use continuity_wire::{
-    Admission, AdmissionTraffic, BANKS, Backend, Bank, CALLERS, Caller, CallerKey, CallerValue, Control,
-    Cookies, Endpoint, LIMIT_BANKS, Learned, Limits, Node, Record, SCHEMA_VERSION, SOCKET_BYTES, ServiceKey,
-    ServiceValue, Set, SetTraffic, Traffic, WAYS, map,
+    AFFINITY_BYTES, Admission, AdmissionTraffic, BANKS, Backend, Bank, CALLERS, Caller, CallerKey,
+    CallerValue, Control, Cookies, Endpoint, FLOW_BYTES, LIMIT_BANKS, Learned, Limits, Node, Record,
+    SCHEMA_VERSION, SOCKET_BYTES, ServiceKey, ServiceValue, Set, SetTraffic, Traffic, WAYS, map,
 };
 
 use super::syscall::{self, MapInfo};
@@ -119,6 +119,9 @@ impl Pins {
             self.shape(map::SERVICES, size_of::<ServiceKey>(), size_of::<ServiceValue>())?
         {
             sizes.services = info.max_entries;
+        }
+        for (name, (key, value)) in [(map::FLOWS, FLOW_BYTES), (map::AFFINITY, AFFINITY_BYTES)] {
+            self.shape(name, key, value)?;
         }
         let dependent = [
             (map::CONTROL, 4, size_of::<Control>(), 1),

@@ -38,6 +38,19 @@ pub fn probe(options: &Options) -> CapabilityReport {
             "Linux 5.9",
             "a network that failed counts as a client that gave up",
         ),
+        since(
+            CapabilityId::Datagram,
+            KernelVersion::new(5, 9, 0),
+            "UDP hooks sendmsg, recvmsg and sock_release (Linux 5.9)",
+            "policies on UDP ports are not carried out here; kube-proxy serves them",
+        ),
+        since(
+            CapabilityId::NetnsCookie,
+            KernelVersion::new(5, 7, 0),
+            "bpf_get_netns_cookie in connect hooks (Linux 5.7)",
+            "policies on Services with session affinity are not carried out here; kube-proxy serves them",
+        ),
+        bind_guard(),
         membarrier(),
         sole_connect_hook(options),
         schema(options),
@@ -174,6 +187,21 @@ fn since(
         required: false,
         found: running.map_or_else(|error| error.to_string(), |running| format!("kernel {running:?}")),
         fallback,
+    }
+}
+
+fn bind_guard() -> Capability {
+    let found = syscall::netns_cookie();
+    Capability {
+        id: CapabilityId::BindGuard,
+        needs: "SO_NETNS_COOKIE (Linux 5.14)",
+        met: Some(found.is_ok()),
+        required: false,
+        found: found.map_or_else(
+            |error| error.to_string(),
+            |cookie| format!("the node's network namespace is {cookie}"),
+        ),
+        fallback: "a process of the node may bind a steered node port and is then reached by nobody",
     }
 }
 

@@ -29,6 +29,9 @@ const QUERY_EFFECTIVE: u32 = 1;
 /// `MEMBARRIER_CMD_GLOBAL`: returns after every CPU has passed a grace period.
 const MEMBARRIER_GLOBAL: libc::c_int = 1;
 
+/// `SO_NETNS_COOKIE` (Linux 5.14).
+const SO_NETNS_COOKIE: libc::c_int = 71;
+
 /// Programs that one hook of one cgroup can have: the kernel's own bound (`BPF_CGROUP_MAX_PROGS`).
 const MAX_PROGRAMS: usize = 64;
 
@@ -228,4 +231,26 @@ pub(super) fn monotonic() -> u64 {
     seconds
         .saturating_mul(1_000_000_000)
         .saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Cookie of this process's network namespace, as the programs see it.
+pub(super) fn netns_cookie() -> io::Result<u64> {
+    let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
+    let mut cookie = 0u64;
+    let mut length = libc::socklen_t::try_from(size_of::<u64>()).unwrap_or(0);
+    // SAFETY: the kernel writes at most `length` bytes to the integer that we own.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 {
+        Ok(cookie)
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

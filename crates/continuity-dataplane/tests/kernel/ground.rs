@@ -17,7 +17,7 @@ use std::{
 
 use continuity_dataplane::{
     BackendCounters, Capacities, Completeness, Dataplane as _, Desired, DesiredBackend, DesiredSet,
-    FailsafeTimes, Fallback, Field, KernelDataplane, Mode, Options, SetId, uninstall,
+    FailsafeTimes, Fallback, Field, KernelDataplane, Mode, Options, Protocol, SetId, uninstall,
 };
 use nix::{
     mount::{MsFlags, mount},
@@ -232,7 +232,10 @@ pub(crate) fn set(name: &str, frontends: &[SocketAddr], backends: &[SocketAddr])
     DesiredSet {
         id: id(name),
         mode: Mode::Enforce,
+        protocol: Protocol::Tcp,
         frontends: frontends.to_vec(),
+        guards: Vec::new(),
+        affinity: None,
         backends: backends
             .iter()
             .map(|address| DesiredBackend {

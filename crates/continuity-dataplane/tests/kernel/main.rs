@@ -8,10 +8,13 @@
     reason = "a test fails by panic"
 )]
 
+mod address;
 mod admission;
+mod affinity;
 mod agree;
 mod bytes;
 mod contract;
+mod datagram;
 mod failsafe;
 mod ground;
 mod life;

@@ -186,7 +186,7 @@ fn share(
     for port in meant {
         let label = &port.identity.label;
         if !port.steerable() {
-            untouched.push(format!("port {label} is not TCP and passes untouched"));
+            untouched.push(format!("port {label} is SCTP and passes untouched"));
             continue;
         }
         match bind::winner(world, key, service, port) {

@@ -72,15 +72,30 @@ fn headless_and_external_name_services_are_refused_with_the_reason() {
 }
 
 #[test]
-fn a_udp_port_is_refused_and_passes_untouched() {
+fn an_sctp_port_is_refused_and_passes_untouched() {
+    let call = service(
+        "call",
+        json!({"clusterIP": "10.96.0.9", "ports": [{"name": "call", "port": 3868, "protocol": "SCTP"}]}),
+    );
+    let scene = Scene::new()
+        .service(call)
+        .policy(policy("p", 1, &[TargetRef::service("call")]));
+    refused(&scene, "p", reasons::INVALID, "SCTP");
+}
+
+#[test]
+fn a_udp_port_is_accepted_beside_the_tcp_port_of_its_number() {
     let dns = service(
         "dns",
-        json!({"clusterIP": "10.96.0.9", "ports": [{"name": "dns", "port": 53, "protocol": "UDP"}]}),
+        json!({"clusterIP": "10.96.0.9", "ports": [
+            {"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"}]}),
     );
     let scene = Scene::new()
         .service(dns)
         .policy(policy("p", 1, &[TargetRef::service("dns")]));
-    refused(&scene, "p", reasons::INVALID, "not TCP");
+    let (status, message) = accepted_of(&scene, "p");
+    assert_eq!(status, conditions::TRUE, "{message}");
+    assert!(message.contains("dns, dns-tcp"), "{message}");
 }
 
 #[test]

@@ -44,10 +44,10 @@ impl PortFacts {
         self.identity.name.as_deref().unwrap_or_default()
     }
 
-    /// Whether new connections to it can be steered; UDP and SCTP pass untouched.
+    /// Whether new connections to it, or UDP flows, can be steered; SCTP passes untouched.
     #[must_use]
     pub fn steerable(&self) -> bool {
-        self.identity.protocol == Protocol::Tcp
+        self.identity.protocol != Protocol::Sctp
     }
 }
 
