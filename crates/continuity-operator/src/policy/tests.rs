@@ -93,7 +93,7 @@ fn a_udp_port_is_accepted_beside_the_tcp_port_of_its_number() {
     let scene = Scene::new()
         .service(dns)
         .policy(policy("p", 1, &[TargetRef::service("dns")]));
-    let (status, message) = accepted_of(&scene, "p");
+    let (status, _, message) = accepted_of(&scene, "p");
     assert_eq!(status, conditions::TRUE, "{message}");
     assert!(message.contains("dns, dns-tcp"), "{message}");
 }
