@@ -1,10 +1,7 @@
 //! What the optional inputs do to a set, through the whole step: leases, hosts, memory, hearsay, distance, the overlay. And
 //! that none of them does anything where it is missing.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a helper of tests outside of a test function"
-)]
+#![allow(clippy::unwrap_used, reason = "a helper of tests outside of a test function")]
 
 use continuity_field::histogram::{AGE_BUCKETS, age_bucket, bucket};
 use continuity_field::lease::{Book, LeaseId};
