@@ -257,6 +257,7 @@ fn lane(
         failsafe: policy.failsafe,
         fallback: policy.fallback,
         advice: plan.advice.clone(),
+        record: plan.record.clone().filter(|wish| wish.names(vantage.node)),
     })
 }
 

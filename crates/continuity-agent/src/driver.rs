@@ -10,9 +10,10 @@ use continuity_dataplane::{CapabilityReport, Dataplane};
 use tokio::sync::watch;
 
 use crate::desire::Desired;
-use crate::health::Board;
+use crate::health::{Action, Board};
 use crate::mailbox::{Mailbox, Wake};
 use crate::node::NodeLoop;
+use crate::recorder::Sink;
 use crate::snapshot::{Plane, PlaneState, Snapshot};
 
 /// Waits between attempts to open the dataplane.
@@ -21,6 +22,9 @@ const RETRY_LONGEST: Duration = Duration::from_secs(60);
 
 /// The kernel is asked this often whether every hook is live.
 const VERIFY_EVERY: Duration = Duration::from_secs(5);
+
+/// The maps are compared with what should be in them this often: one read of every place.
+const MEND_EVERY: Duration = Duration::from_secs(60);
 
 /// A picture is made this often, and at once after a transition.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
@@ -55,6 +59,8 @@ pub struct Driver<D, F> {
     outbox: watch::Sender<Arc<Snapshot>>,
     board: Arc<Board>,
     tick: Duration,
+    mend_at: Instant,
+    sink: Option<Sink>,
 }
 
 impl<D: Dataplane, F: FnMut() -> Result<D, Refused>> Driver<D, F> {
@@ -82,7 +88,16 @@ impl<D: Dataplane, F: FnMut() -> Result<D, Refused>> Driver<D, F> {
             outbox,
             board,
             tick,
+            mend_at: now + MEND_EVERY,
+            sink: None,
         }
+    }
+
+    /// Flight records go to `sink`.
+    #[must_use]
+    pub fn recording_to(mut self, sink: Sink) -> Self {
+        self.sink = Some(sink);
+        self
     }
 
     /// Runs until told to stop. Stopping keeps what was learnt and detaches nothing.
@@ -107,6 +122,7 @@ impl<D: Dataplane, F: FnMut() -> Result<D, Refused>> Driver<D, F> {
             }
             self.board.moved();
             self.verify_if_due();
+            self.mend_if_due();
             self.show_if_due();
         }
         if let Some(node) = &mut self.node {
@@ -126,7 +142,7 @@ impl<D: Dataplane, F: FnMut() -> Result<D, Refused>> Driver<D, F> {
                     capabilities: plane.capabilities().clone(),
                     ..Plane::default()
                 };
-                self.node = Some(NodeLoop::new(plane));
+                self.node = Some(NodeLoop::new(plane).recording_to(self.sink.clone()));
                 self.retry_wait = RETRY_FIRST;
                 self.verify_at = now;
                 self.adopt();
@@ -174,6 +190,26 @@ impl<D: Dataplane, F: FnMut() -> Result<D, Refused>> Driver<D, F> {
             let begun = Instant::now();
             node.tick(wall_millis());
             self.board.took(begun.elapsed());
+            for action in node.actions() {
+                self.board.acted(Action::Field, Duration::from_nanos(action.0));
+            }
+        }
+    }
+
+    /// The maps are compared with what should be in them.
+    fn mend_if_due(&mut self) {
+        let now = Instant::now();
+        let Some(node) = self.node.as_mut().filter(|_| now >= self.mend_at) else {
+            return;
+        };
+        self.mend_at = now + MEND_EVERY;
+        match node.mend() {
+            Ok(drift) if drift.total() == 0 => {}
+            Ok(drift) => tracing::error!(
+                ?drift,
+                "the maps were not as they should be and were put right: somebody else writes to them"
+            ),
+            Err(error) => tracing::warn!(%error, "maps not compared with what should be in them"),
         }
     }
 

@@ -67,6 +67,7 @@ pub(crate) fn plan(mode: Mode) -> PlanRecord {
             report_spacing: Duration::from_secs(5),
             ..SlowAdvice::default()
         },
+        record: None,
     }
 }
 

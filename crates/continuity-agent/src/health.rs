@@ -15,9 +15,10 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use continuity_sensors::NodeSample;
-use prometheus::Histogram;
+use prometheus::{Histogram, HistogramVec};
 
 use crate::cluster::backoff::Refusal;
+use crate::forecast::Forecast;
 use crate::metrics;
 use crate::snapshot::{PlaneState, Snapshot};
 
@@ -43,6 +44,28 @@ pub struct Board {
     watch_failures: [AtomicU64; REPORT_SLOTS],
     refused_records: AtomicU64,
     rounds: Option<Histogram>,
+    foreseen: Mutex<Arc<Forecast>>,
+    /// The first warning that no report has told: how many were raised with it, and when.
+    untold: Mutex<Option<(u64, Instant)>>,
+    actions: Option<HistogramVec>,
+}
+
+/// What a reading led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A field in the kernel.
+    Field,
+    /// A report.
+    Report,
+}
+
+impl Action {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Field => "field",
+            Self::Report => "report",
+        }
+    }
 }
 
 impl Default for Board {
@@ -58,6 +81,9 @@ impl Default for Board {
             watch_failures: Default::default(),
             refused_records: AtomicU64::new(0),
             rounds: metrics::rounds(),
+            foreseen: Mutex::default(),
+            untold: Mutex::default(),
+            actions: metrics::actions(),
         }
     }
 }
@@ -107,6 +133,45 @@ impl Board {
     #[must_use]
     pub fn sensed(&self) -> Arc<NodeSample> {
         Arc::clone(&self.sensed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the sensors foretell.
+    pub fn foresee(&self, forecast: Arc<Forecast>) {
+        let mut known = self.foreseen.lock().unwrap_or_else(PoisonError::into_inner);
+        if forecast.raised > known.raised {
+            let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
+            untold.get_or_insert((forecast.raised, Instant::now()));
+        }
+        *known = forecast;
+    }
+
+    /// What the sensors foretold last.
+    #[must_use]
+    pub fn foreseen(&self) -> Arc<Forecast> {
+        Arc::clone(&self.foreseen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A report told the warnings up to the `raised`th.
+    pub fn told(&self, raised: u64) {
+        let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, since)) = untold.take_if(|(first, _)| *first <= raised) {
+            self.acted(Action::Report, since.elapsed());
+        }
+    }
+
+    /// A reading led to an action after so long.
+    pub fn acted(&self, action: Action, after: Duration) {
+        if let Some(actions) = &self.actions {
+            actions
+                .with_label_values(&[action.label()])
+                .observe(after.as_secs_f64());
+        }
+    }
+
+    /// Times from readings to actions.
+    #[must_use]
+    pub const fn actions(&self) -> Option<&HistogramVec> {
+        self.actions.as_ref()
     }
 
     /// A report was written.

@@ -13,6 +13,7 @@ use continuity_field::{BackendId, Locality, SetConfig, VerdictKind};
 use continuity_sensors::PodId;
 
 use crate::cluster::service::ServiceKey;
+use crate::recorder::Wish;
 use crate::select::Grade;
 
 /// Address family of a lane.
@@ -99,6 +100,17 @@ pub struct SlowAdvice {
     pub report_spacing: Duration,
     /// Verdicts.
     pub verdicts: Box<[SharedVerdict]>,
+    /// Backends whose own nodes foresee trouble, and how much that weighs, permille.
+    pub distress: Box<[(BackendId, u32)]>,
+}
+
+impl SlowAdvice {
+    /// What the cluster knows of a backend's own node, permille of the time that it stands still.
+    #[must_use]
+    pub fn stall(&self, backend: BackendId) -> Option<u32> {
+        let mut known = self.distress.iter();
+        known.find(|known| known.0 == backend).map(|known| known.1)
+    }
 }
 
 /// Everything the loop needs to know of one lane.
@@ -134,6 +146,8 @@ pub struct Lane {
     pub fallback: Fallback,
     /// Advice.
     pub advice: SlowAdvice,
+    /// Somebody wants a record of what is decided.
+    pub record: Option<Wish>,
 }
 
 /// The number of a backend: the same address and port give the same number on every node and after every restart, so that

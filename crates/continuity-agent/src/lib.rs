@@ -16,6 +16,7 @@ pub mod driver;
 pub mod error;
 #[cfg(test)]
 mod fixture;
+pub mod forecast;
 pub mod health;
 pub mod identity;
 pub mod lane;
@@ -27,6 +28,7 @@ pub mod node;
 pub mod place;
 pub mod project;
 pub mod rate;
+pub mod recorder;
 pub mod report;
 pub mod select;
 pub mod sense;

@@ -8,8 +8,8 @@ use continuity_dataplane::Mode;
 use continuity_sensors::{NodeSample, Resource, Signal};
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::cluster::backoff::Refusal;
@@ -30,6 +30,7 @@ pub fn page(board: &Board) -> prometheus::Result<String> {
     report_metrics(&registry, board)?;
     plane_metrics(&registry, &snapshot)?;
     node_metrics(&registry, &board.sensed())?;
+    forecast_metrics(&registry, board)?;
     set_metrics(&registry, &snapshot)?;
     TextEncoder::new().encode_to_string(&registry.gather())
 }
@@ -49,6 +50,11 @@ fn loop_metrics(registry: &Registry, board: &Board, snapshot: &Snapshot) -> prom
         counter.inc_by(value);
         add(registry, counter)?;
     }
+    let drift = IntCounterVec::new(Opts::new(name::AGENT_DRIFT, "Places put right"), &["map"])?;
+    for (map, count) in tally.drift.by_map() {
+        drift.with_label_values(&[map]).inc_by(count);
+    }
+    add(registry, drift)?;
     board
         .rounds()
         .map_or(Ok(()), |rounds| add(registry, rounds.clone()))
@@ -61,6 +67,30 @@ pub fn rounds() -> Option<Histogram> {
     let bounds = vec![0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1];
     Histogram::with_opts(HistogramOpts::new(name::AGENT_TICK_SECONDS, "Time of one round").buckets(bounds))
         .ok()
+}
+
+/// Times from a reading to an action; `None` could only come from a fault in the name.
+#[must_use]
+pub fn actions() -> Option<HistogramVec> {
+    // A field is in force some 0.1 ms after the read, a grace period of up to 50 ms may come in between; a report waits for
+    // the API server, and at least 5 s after the one before.
+    let bounds = vec![0.000_2, 0.000_5, 0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 5.0, 10.0];
+    let options = HistogramOpts::new(name::AGENT_SENSOR_TO_ACTION, "Time from a reading to the action");
+    HistogramVec::new(options.buckets(bounds), &["action"]).ok()
+}
+
+fn forecast_metrics(registry: &Registry, board: &Board) -> prometheus::Result<()> {
+    let left = GaugeVec::new(
+        Opts::new(name::NODE_TIME_TO_FAILURE, "Time until it is used up"),
+        &["resource"],
+    )?;
+    for (subject, time) in &board.foreseen().times {
+        left.with_label_values(&[subject.name()]).set(time.as_secs_f64());
+    }
+    add(registry, left)?;
+    board
+        .actions()
+        .map_or(Ok(()), |actions| add(registry, actions.clone()))
 }
 
 fn report_metrics(registry: &Registry, board: &Board) -> prometheus::Result<()> {

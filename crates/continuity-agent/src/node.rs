@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use continuity_dataplane::{
-    Completeness, Dataplane, Desired as PlaneDesired, DesiredBackend, DesiredSet, Error, Rejection,
+    Completeness, Dataplane, Desired as PlaneDesired, DesiredBackend, DesiredSet, Error, Mended, Rejection,
 };
-use continuity_field::{BackendSample, Locality};
+use continuity_field::{BackendSample, Locality, Nanos};
 
 use crate::desire::Desired;
 use crate::lane::{Lane, LaneKey};
+use crate::recorder::Sink;
 use crate::snapshot::{Tally, Worst};
 use crate::track::sibling::confer;
 use crate::track::{Instant, Track};
@@ -32,6 +33,8 @@ pub struct NodeLoop<D> {
     kept: u64,
     kept_transitions: u64,
     tally: Tally,
+    sink: Option<Sink>,
+    actions: Vec<Nanos>,
 }
 
 impl<D: Dataplane> NodeLoop<D> {
@@ -50,7 +53,16 @@ impl<D: Dataplane> NodeLoop<D> {
             kept: 0,
             kept_transitions: 0,
             tally: Tally::default(),
+            sink: None,
+            actions: Vec::new(),
         }
+    }
+
+    /// Flight records go to `sink`.
+    #[must_use]
+    pub fn recording_to(mut self, sink: Option<Sink>) -> Self {
+        self.sink = sink;
+        self
     }
 
     /// The dataplane.
@@ -93,6 +105,26 @@ impl<D: Dataplane> NodeLoop<D> {
         self.tally
     }
 
+    /// Times from the read of the kernel's counters to the field in force, of the last tick's publishes.
+    #[must_use]
+    pub fn actions(&self) -> &[Nanos] {
+        &self.actions
+    }
+
+    /// Compares the maps with what this loop put there and puts right what differs; counted.
+    ///
+    /// # Errors
+    /// When the kernel refuses a read or a write.
+    pub fn mend(&mut self) -> Result<Mended, Error> {
+        if !self.adopted {
+            return Ok(Mended::default());
+        }
+        let wanted = planes(&self.desired);
+        let drift = self.plane.mend(&wanted).inspect_err(|_| self.tally.errors += 1)?;
+        self.tally.drift.add(&drift);
+        Ok(drift)
+    }
+
     /// Transitions of all lanes so far; a change calls for a snapshot at once.
     #[must_use]
     pub fn transitions(&self) -> u64 {
@@ -117,9 +149,7 @@ impl<D: Dataplane> NodeLoop<D> {
     /// # Errors
     /// When the kernel refuses a write; what was in force stays, and the next round tries again.
     pub fn adopt(&mut self, desired: Arc<Desired>, wall_millis: i64) -> Result<(), Error> {
-        let wanted = PlaneDesired {
-            sets: desired.lanes.iter().map(|(key, lane)| set(key, lane)).collect(),
-        };
+        let wanted = planes(&desired);
         let taken_over: Vec<_> = if self.adopted {
             Vec::new()
         } else {
@@ -142,13 +172,14 @@ impl<D: Dataplane> NodeLoop<D> {
             let plane = &mut self.plane;
             let track = self.tracks.entry(key.clone()).or_insert_with(|| {
                 let learned = plane.learned(&key.id());
-                Track::new(
+                let track = Track::new(
                     key.clone(),
                     Arc::clone(lane),
                     learned.as_deref(),
                     taken_over.contains(&key.id()),
                     now,
-                )
+                );
+                track.recording_to(self.sink.clone())
             });
             let moved =
                 reconciled.sets_changed.contains(&track.id()) || reconciled.sets_added.contains(&track.id());
@@ -171,8 +202,13 @@ impl<D: Dataplane> NodeLoop<D> {
         self.plane.heartbeat();
         self.tally.ticks += 1;
         let now = self.instant(wall_millis);
+        self.actions.clear();
         for track in self.tracks.values_mut() {
-            round(track, &mut self.plane, &mut self.samples, now, &mut self.tally);
+            // Each reads the counters anew, at about the time that it starts.
+            let read = self.plane.now();
+            if round(track, &mut self.plane, &mut self.samples, now, &mut self.tally) {
+                self.actions.push(Nanos(self.plane.now().saturating_sub(read)));
+            }
         }
         self.confer(now);
         self.keep(now);
@@ -235,13 +271,24 @@ fn round(
     samples: &mut Vec<BackendSample>,
     now: Instant,
     tally: &mut Tally,
-) {
+) -> bool {
     match track.tick(plane, samples, now) {
-        Ok(published) => tally.publishes += u64::from(published),
+        Ok(published) => {
+            tally.publishes += u64::from(published);
+            published
+        }
         Err(error) => {
             tally.errors += 1;
             tracing::warn!(%error, "round of a set failed, its field stays");
+            false
         }
+    }
+}
+
+/// Everything wanted, as the dataplane takes it.
+fn planes(desired: &Desired) -> PlaneDesired {
+    PlaneDesired {
+        sets: desired.lanes.iter().map(|(key, lane)| set(key, lane)).collect(),
     }
 }
 

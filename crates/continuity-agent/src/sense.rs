@@ -1,7 +1,8 @@
 //! The sensors' thread: reads the node once a second and pins the sample up for the report and the metrics.
 //!
 //! It is apart from the node loop, which opens no file, and from the network half, which must not wait for a cgroup. It
-//! watches the pods that stand behind sets on this node. Nothing here decides; what cannot be read is said as missing.
+//! watches the pods that stand behind sets on this node, and has foretold from each sample what runs out (`forecast`). What
+//! cannot be read is said as missing.
 
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -9,9 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use continuity_api::node::CapabilityReport;
-use continuity_field::Locality;
+use continuity_field::{Locality, Nanos};
 use continuity_sensors::{NodeSample, PodId, Reader, Roots, Signal};
 
+use crate::forecast::Forecaster;
 use crate::health::Board;
 use crate::snapshot::Snapshot;
 
@@ -37,10 +39,14 @@ pub fn roots(cgroups: &Path) -> Roots {
 /// Reads until nobody is left who would look.
 pub fn run(mut reader: Reader, board: &Weak<Board>) {
     let began = Instant::now();
+    let mut forecaster = Forecaster::default();
     while let Some(board) = board.upgrade() {
         reader.watch(&pods(&board.snapshot()));
         let now = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        board.sense(Arc::new(reader.read(now).clone()));
+        let sample = Arc::new(reader.read(now).clone());
+        let wall_millis = jiff::Timestamp::now().as_millisecond();
+        board.foresee(Arc::new(forecaster.observe(&sample, Nanos(now + 1), wall_millis)));
+        board.sense(sample);
         drop(board);
         thread::sleep(EVERY);
     }

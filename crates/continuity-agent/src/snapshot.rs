@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use continuity_api::Time;
-use continuity_dataplane::{CapabilityReport, Failsafe};
+use continuity_dataplane::{CapabilityReport, Failsafe, Mended};
 use continuity_field::{BackendState, Enforcement, NodeDemand, Regime};
 
 use crate::desire::Idle;
@@ -69,6 +69,8 @@ pub struct Tally {
     pub publishes: u64,
     /// Failed calls into the dataplane.
     pub errors: u64,
+    /// Places of the maps that a comparison put right.
+    pub drift: Mended,
 }
 
 /// One backend.

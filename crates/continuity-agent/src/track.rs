@@ -17,12 +17,14 @@ use continuity_field::histogram::BUCKETS;
 use continuity_field::{
     Advice, BackendId, BackendSample, Nanos, Regression, Samples, SetState, Verdict, step,
 };
+use continuity_trace::digest;
 
 use crate::lane::{Lane, LaneKey};
 use crate::memory::Memory;
 use crate::meter::Meter;
 use crate::project::{Armed, differs, project};
 use crate::rate::{Answers, Flow};
+use crate::recorder::{Recorder, Sink};
 use crate::select::Grade;
 use notes::{Hearsay, Notes};
 use resume::Resume;
@@ -77,6 +79,8 @@ pub struct Track {
     notes: Notes,
     resume: Resume,
     refusal: String,
+    sink: Option<Sink>,
+    recorder: Option<Recorder>,
 }
 
 impl Track {
@@ -116,7 +120,16 @@ impl Track {
                 Resume::none()
             },
             refusal: String::new(),
+            sink: None,
+            recorder: None,
         }
+    }
+
+    /// Records go to `sink`.
+    #[must_use]
+    pub fn recording_to(mut self, sink: Option<Sink>) -> Self {
+        self.sink = sink;
+        self
     }
 
     /// The lane's id in the dataplane.
@@ -184,6 +197,21 @@ impl Track {
             .collect();
         self.verdicts = verdict::adopt(&self.verdicts, &lane, now);
         self.lane = lane;
+        self.follow_wish(now);
+    }
+
+    /// Begins a record that is new, ends one that nobody wants any more.
+    fn follow_wish(&mut self, now: Instant) {
+        let wish = self.lane.record.as_ref();
+        if wish == self.recorder.as_ref().map(Recorder::wish) {
+            return;
+        }
+        if let Some(mut former) = self.recorder.take() {
+            former.end("the wish was taken back");
+        }
+        if let (Some(wish), Some(sink)) = (wish, &self.sink) {
+            self.recorder = Some(Recorder::new(wish.clone(), &self.key, sink.clone(), now));
+        }
     }
 
     /// One round: observe, decide, project. True if a field was published.
@@ -223,7 +251,13 @@ impl Track {
             advice,
             regression: Regression::default(),
         };
+        if let Some(recorder) = &mut self.recorder {
+            recorder.before(&self.state, &self.lane, now);
+        }
         let outcome = step(&mut self.state, &input, &self.lane.law, Nanos(now.kernel));
+        if let Some(recorder) = &mut self.recorder {
+            recorder.after(&input, &self.lane.law, now.kernel, digest(outcome));
+        }
         let hearsay = Hearsay {
             resume: &self.resume,
             heard: &self.heard,
@@ -256,7 +290,8 @@ impl Track {
                     .find(|known| known.backend.index == index)
             });
             let meter = self.meters.entry(backend.id).or_default();
-            let sample = meter.sample(backend, known, self.lane.mode, now.kernel);
+            let mut sample = meter.sample(backend, known, self.lane.mode, now.kernel);
+            sample.stall_permille = self.lane.advice.stall(backend.id);
             for (sum, count) in turnaround.iter_mut().zip(&sample.turnaround) {
                 *sum = sum.saturating_add(*count);
             }

@@ -13,6 +13,8 @@ pub const READY: &str = "Ready";
 pub const NOT_YET_ENFORCED: &str = "NotYetEnforced";
 /// Node: the probe found everything that every feature needs.
 pub const CAPABILITIES_MET: &str = "CapabilitiesMet";
+/// Node: nothing of it runs out, and its tasks do not stand still.
+pub const RESOURCES_SUFFICIENT: &str = "ResourcesSufficient";
 
 /// Status of a condition: it holds.
 pub const TRUE: &str = "True";

@@ -8,6 +8,8 @@ pub const REGIME_IMPROVED: &str = "RegimeImproved";
 pub const BACKEND_ISOLATED: &str = "BackendIsolated";
 /// On a set: nodes let a backend return. Normal.
 pub const BACKEND_RETURNED: &str = "BackendReturned";
+/// On a set: a backend's own node foresees that it fails, or sees it stand still. Warning.
+pub const FAILURE_FORESEEN: &str = "FailureForeseen";
 /// On a set: the wanted number of replicas changed. Normal.
 pub const SCALE_HINT_CHANGED: &str = "ScaleHintChanged";
 /// On a set: no backend serves. Warning.

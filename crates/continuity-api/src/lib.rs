@@ -20,6 +20,7 @@ pub mod node;
 pub mod plan;
 pub mod policy;
 pub mod reasons;
+pub mod record;
 pub mod schema;
 pub mod selector;
 pub mod set;

@@ -53,6 +53,12 @@ pub const AGENT_REPORTS: &str = "continuity_agent_reports_total";
 pub const AGENT_ERRORS: &str = "continuity_agent_errors_total";
 /// Gauge: sets the agent carries, by mode.
 pub const AGENT_SETS: &str = "continuity_agent_sets";
+/// Histogram: seconds from a reading to the action that rests on it. Label action (field, report).
+pub const AGENT_SENSOR_TO_ACTION: &str = "continuity_agent_sensor_to_action_seconds";
+/// Counter: places of the maps that were not as they should be and were put right, by map.
+pub const AGENT_DRIFT: &str = "continuity_agent_drift_repaired_total";
+/// Gauge: seconds until a resource is used up at its present trend. Label resource; absent while nothing is foreseen.
+pub const NODE_TIME_TO_FAILURE: &str = "continuity_node_time_to_failure_seconds";
 /// Gauge: 1 for each capability that is met, 0 otherwise. Label name.
 pub const AGENT_CAPABILITY: &str = "continuity_agent_capability_met";
 /// Gauge: failsafe state as 0 normal, 1 hold, 2 fallback.

@@ -10,7 +10,7 @@ mod report;
 pub use bound::STATUS_BYTES_MAX;
 pub use report::{
     AdmissionState, BackendReport, BackendState, CapabilityReport, DataplaneReport, DataplaneState,
-    DemandReport, FailsafeState, NEW_BACKEND, ProgramReport, Regime, SetReport, WouldHave,
+    DemandReport, FailsafeState, NEW_BACKEND, ProgramReport, Regime, SetReport, Warning, WouldHave,
 };
 
 use crate::{Condition, Time, conditions};
@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 pub const SETS_MAX: usize = 256;
 /// Backends of one set in one report.
 pub const BACKENDS_MAX: usize = 64;
+/// Warnings about the node itself: one for each resource and kind of stall there is.
+pub const WARNINGS_MAX: usize = 8;
 
 /// Nothing is asked of a node through its spec.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -134,10 +136,14 @@ pub struct ContinuityNodeStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub capabilities: Vec<CapabilityReport>,
-    /// Ready and CapabilitiesMet.
+    /// Ready, CapabilitiesMet and ResourcesSufficient.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::list_schema")]
     pub conditions: Vec<Condition>,
+    /// Resources of the node itself that run out or for which its tasks wait, at most 8 (default none).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["resource"]))]
+    pub warnings: Vec<Warning>,
     /// Worst regime of any set on this node. One of Laminar, Recovery, Transition, Crisis (default Laminar).
     #[serde(default)]
     pub regime: Regime,

@@ -21,6 +21,8 @@ use serde::{Deserialize, Serialize};
 
 /// Shared verdicts in one plan: a set isolates at most half of its backends, and beyond 64 at once the fault is not theirs.
 pub const VERDICTS_MAX: usize = 64;
+/// Backends in distress in one plan.
+pub const DISTRESS_MAX: usize = 64;
 
 /// What agents run for one set: identity, the compiled policy, and slow advice.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -157,6 +159,23 @@ pub struct Advice {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
     pub verdicts: Vec<SharedVerdict>,
+    /// Backends whose own nodes foresee trouble beyond that of the others, at most 64 (default none). They get less, never
+    /// nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
+    pub distress: Vec<Distress>,
+}
+
+/// Trouble of one backend that only its own node sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Distress {
+    /// Address of the backend as "ip:port", IPv6 in brackets.
+    #[schemars(length(min = 1, max = 64))]
+    pub address: String,
+    /// Part of the time in which it counts as standing still, in permille, in steps of 100.
+    #[schemars(range(min = 0, max = 1000))]
+    pub stall_permille: i32,
 }
 
 impl Advice {
@@ -176,6 +195,7 @@ impl Default for Advice {
             offered_milli_per_second: 0,
             report_spacing_millis: Self::spacing(),
             verdicts: Vec::new(),
+            distress: Vec::new(),
         }
     }
 }

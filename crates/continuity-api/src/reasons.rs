@@ -50,6 +50,14 @@ pub const SCHEMA_MISMATCH: &str = "SchemaMismatch";
 pub const ALL_MET: &str = "AllMet";
 /// CapabilitiesMet=False: the message names what is missing.
 pub const SOME_MISSING: &str = "SomeMissing";
+/// ResourcesSufficient=True: nothing is foreseen.
+pub const SUFFICIENT: &str = "Sufficient";
+/// ResourcesSufficient=False: something is used up soon; the message names it.
+pub const RUNNING_OUT: &str = "RunningOut";
+/// ResourcesSufficient=False: tasks stand still most of the time; the message says for what.
+pub const STALLED: &str = "Stalled";
+/// ResourcesSufficient=Unknown: the node's signals were not read.
+pub const NO_SIGNALS: &str = "NoSignals";
 
 /// Hint: demand fits the replicas there are.
 pub const STEADY: &str = "Steady";

@@ -6,8 +6,9 @@
 mod status;
 
 pub use status::{
-    AdmissionCounts, BackendCounts, Direction, EXCEPTIONS_MAX, EquivalenceSetStatus, HintStatus,
-    ISOLATED_MAX, IsolatedBackend, NodeCounts, NodeException, ReachStatus, TrafficStatus, WouldHaveStatus,
+    ALSO_MAX, AdmissionCounts, BackendCounts, BackendWarning, Direction, EXCEPTIONS_MAX,
+    EquivalenceSetStatus, HintStatus, ISOLATED_MAX, IsolatedBackend, NodeCounts, NodeException, ReachStatus,
+    TrafficStatus, WARNINGS_MAX, WouldHaveStatus,
 };
 
 use crate::policy::Mode;

@@ -21,6 +21,8 @@ pub const AGE_MAX_SECONDS: i64 = 24 * 3_600;
 pub const ENTRIES_BYTES_MAX: usize = 56 * 1024;
 /// Longest sentence of an entry, in characters.
 pub const SENTENCE_MAX: usize = 256;
+/// Warned pods that the mark remembers; as many as the status of a set names.
+pub const MARK_WARNED_MAX: usize = 16;
 /// Isolated addresses that the mark remembers; as many as the status of a set names.
 pub const MARK_ADDRESSES_MAX: usize = 16;
 
@@ -142,6 +144,10 @@ pub struct TimelineMark {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(max = 64)), extend("x-kubernetes-list-type" = "atomic"))]
     pub isolated: Vec<String>,
+    /// Backends of which trouble was foreseen, by address, at most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 64)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub warned: Vec<String>,
     /// Whether more are isolated than named.
     #[serde(default)]
     pub truncated: bool,

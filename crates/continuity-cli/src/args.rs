@@ -1,6 +1,7 @@
 //! The command line. kubectl's own flags keep their kubectl names, so that `kubectl continuity` feels like kubectl.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
 use std::path::PathBuf;
 
 /// Why is traffic moving, is Continuity healthy, and how to take it away again.
@@ -74,6 +75,8 @@ pub enum Command {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
+    /// Records what nodes decide about a set, and proves that the record decides the same again.
+    Record(Record),
     /// Removes Continuity from every node and from the API, and proves it.
     Uninstall {
         /// Do not ask.
@@ -95,6 +98,26 @@ pub enum Command {
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
+}
+
+/// What `record` takes.
+#[derive(Debug, Clone, Args)]
+pub struct Record {
+    /// svc/NAME:PORT, or the name of an EquivalenceSet (eqs/NAME or NAME).
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// How long, such as 60s or 2m; at most 10m.
+    #[arg(long = "for", value_name = "TIME", default_value = "60s")]
+    pub span: SignedDuration,
+    /// Node that records; may be given 8 times. Default: the three whose clients send most.
+    #[arg(long = "node", value_name = "NAME")]
+    pub nodes: Vec<String>,
+    /// Directory for the files, one a node and IP version.
+    #[arg(long, value_name = "DIRECTORY", default_value = ".")]
+    pub directory: PathBuf,
+    /// Format of the answer.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 /// How an answer is written.

@@ -1,12 +1,12 @@
 //! From the command line to an exit code.
 
-use crate::args::{Cli, Command, Output};
+use crate::args::{Cli, Command, Output, Record};
 use crate::check::{self, Level};
 use crate::error::{Category, Error};
 use crate::explain::{self, Clock};
 use crate::output::render;
 use crate::session::Session;
-use crate::{snapshot, status, uninstall};
+use crate::{record, snapshot, status, uninstall};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::io::{ErrorKind, Write};
@@ -52,6 +52,7 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
             Ok(0)
         }
         Command::Snapshot { file } => keep(&session, now, file).await,
+        Command::Record(wanted) => fly(&session, now, &wanted).await,
         Command::Uninstall {
             yes,
             keep_crds,
@@ -94,6 +95,17 @@ async fn keep(session: &Session, now: Timestamp, file: Option<PathBuf>) -> Resul
     snapshot::write(&taken, &file)?;
     print(&snapshot::summary(&taken, &file))?;
     Ok(0)
+}
+
+/// Takes a flight record; one that misses a node or decides otherwise is a bad answer.
+async fn fly(session: &Session, now: Timestamp, wanted: &Record) -> Result<u8, Error> {
+    let recorded = record::run(session, wanted, now).await?;
+    print(&render(&recorded, wanted.output, record::text)?)?;
+    Ok(if recorded.is_whole() {
+        0
+    } else {
+        Category::Bad.code()
+    })
 }
 
 /// Explains what a snapshot holds, as of the moment it was taken.

@@ -80,6 +80,9 @@ pub enum Error {
     /// The file of a snapshot can not be used.
     #[error("{0}")]
     Snapshot(String),
+    /// The record cannot be made as ordered.
+    #[error("{0}")]
+    Record(String),
     /// The answer cannot be written as JSON.
     #[error("the answer cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -141,6 +144,7 @@ impl Error {
             | Self::NotInstalled(_)
             | Self::Image(_)
             | Self::Snapshot(_)
+            | Self::Record(_)
             | Self::Declined => Category::Usage,
             Self::Unclean(_)
             | Self::Timeout { .. }

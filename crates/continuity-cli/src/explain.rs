@@ -44,6 +44,22 @@ pub async fn run(session: &Session, target: &str, clock: &Clock) -> Result<Vec<A
     Ok(accounts(&facts, clock))
 }
 
+/// The name of the one set of the target, and how each node sees it.
+///
+/// # Errors
+/// As [`run`], or the target has several sets.
+pub async fn one(session: &Session, target: &Target) -> Result<(String, Vec<NodeView>), Error> {
+    let mut facts = facts::gather(session, target).await?;
+    let ports: Vec<String> = facts.iter().map(|one| one.set.spec.port.label.clone()).collect();
+    match (facts.pop(), facts.is_empty()) {
+        (Some(only), true) => Ok((only.set.metadata.name.unwrap_or_default(), only.nodes)),
+        _ => Err(Error::Record(format!(
+            "the Service has a set for each of {}: name one port, as in svc/NAME:PORT",
+            ports.join(", ")
+        ))),
+    }
+}
+
 /// The same from a snapshot.
 ///
 /// # Errors

@@ -295,6 +295,46 @@ pub struct SetView {
     pub frontends: Vec<SocketAddr>,
 }
 
+/// Places of the maps that were not as they should be, by map.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mended {
+    /// Sets.
+    pub sets: u64,
+    /// Backends.
+    pub backends: u64,
+    /// Own addresses of local backends.
+    pub endpoints: u64,
+    /// Service addresses.
+    pub services: u64,
+}
+
+impl Mended {
+    /// By the map's name.
+    #[must_use]
+    pub const fn by_map(&self) -> [(&'static str, u64); 4] {
+        [
+            ("sets", self.sets),
+            ("backends", self.backends),
+            ("endpoints", self.endpoints),
+            ("services", self.services),
+        ]
+    }
+
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.sets + self.backends + self.endpoints + self.services
+    }
+
+    /// Adds what another comparison found.
+    pub const fn add(&mut self, other: &Self) {
+        self.sets += other.sets;
+        self.backends += other.backends;
+        self.endpoints += other.endpoints;
+        self.services += other.services;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::SetId;

@@ -8,6 +8,7 @@ mod audit;
 mod caller;
 mod endpoints;
 mod frontends;
+mod mend;
 mod publish;
 mod read;
 mod reconcile;
@@ -19,7 +20,7 @@ use continuity_wire::{Control, Learned, ServiceKey};
 
 use crate::{
     AdmissionCounters, BackendIndex, BackendView, CallerCounters, CapabilityReport, Completeness, Dataplane,
-    Desired, DesiredCaller, Epoch, Error, FailsafeState, Field, Held, Limits, NodeCounters, Parking,
+    Desired, DesiredCaller, Epoch, Error, FailsafeState, Field, Held, Limits, Mended, NodeCounters, Parking,
     Reconciled, SetCounters, SetId, SetView, backing::Backing, pool::Pool, tables::Tables,
 };
 use audit::Drift;
@@ -124,6 +125,10 @@ impl<B: Backing> Dataplane for Engine<B> {
 
     fn reconcile(&mut self, desired: &Desired, completeness: Completeness) -> Result<Reconciled, Error> {
         self.reconcile_sets(desired, completeness)
+    }
+
+    fn mend(&mut self, desired: &Desired) -> Result<Mended, Error> {
+        self.mend_maps(desired)
     }
 
     fn sets(&self) -> Vec<&SetView> {

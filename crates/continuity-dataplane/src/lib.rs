@@ -38,7 +38,7 @@ pub use continuity_wire as wire;
 pub use counters::{BackendCounters, Failsafe, FailsafeState, NodeCounters, SetCounters, SetDecisions};
 pub use desired::{
     BackendIndex, BackendView, Completeness, Desired, DesiredBackend, DesiredSet, FailsafeTimes, Fallback,
-    Mode, Protocol, Reconciled, Rejection, SetId, SetIndex, SetView,
+    Mended, Mode, Protocol, Reconciled, Rejection, SetId, SetIndex, SetView,
 };
 pub use engine::{Engine, GRACE};
 pub use error::{Category, Error};
@@ -67,6 +67,13 @@ pub trait Dataplane: Send {
     /// # Errors
     /// When the kernel refuses a write of a hash map; what was written before stays consistent.
     fn reconcile(&mut self, desired: &Desired, completeness: Completeness) -> Result<Reconciled, Error>;
+
+    /// Compares the maps with what was last reconciled, `desired`, and puts right what differs; what the kernel writes is
+    /// left alone. Reads every place once: for a round of its own, once a minute.
+    ///
+    /// # Errors
+    /// When the kernel refuses a read or a write; what was repaired before stays so.
+    fn mend(&mut self, desired: &Desired) -> Result<Mended, Error>;
 
     /// Every set in the maps, with its backends in index order; after a restart also those of the former agent.
     fn sets(&self) -> Vec<&SetView>;

@@ -6,8 +6,8 @@
 use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr};
 
 use continuity_wire::{
-    Admission, AdmissionTraffic, CallerKey, CallerValue, Control, Endpoint, Limits, Record, SCHEMA_VERSION,
-    ServiceKey, ServiceValue, Traffic,
+    Admission, AdmissionTraffic, Backend, CallerKey, CallerValue, Control, Endpoint, Limits, Record,
+    SCHEMA_VERSION, ServiceKey, ServiceValue, Set, Traffic,
 };
 
 use crate::{
@@ -123,6 +123,45 @@ impl Engine<Memory> {
     /// The report that [`crate::Dataplane::capabilities`] gives from now on.
     pub fn pretend(&mut self, capabilities: CapabilityReport) {
         self.backing_mut().capabilities = capabilities;
+    }
+
+    /// Plays a foreign hand: takes every address away, leads a strange one to set 0, spoils every set and backend.
+    ///
+    /// # Errors
+    /// When the tables cannot be read.
+    pub fn tamper(&mut self) -> Result<(), Error> {
+        let memory = self.backing_mut();
+        memory.services.clear();
+        memory.endpoints.clear();
+        let strange = ServiceKey::new(SocketAddr::from(([192, 0, 2, 1], 80)), continuity_wire::TCP);
+        let value = ServiceValue {
+            set: 0,
+            generation: 0,
+        };
+        memory.services.insert(strange, value);
+        let tables = self.tables();
+        for index in 0..tables.sets.entries() {
+            let set: Set = tables.sets.load(index)?;
+            tables.sets.store(
+                index,
+                &Set {
+                    flags: 0,
+                    hold_after: 1,
+                    ..set
+                },
+            )?;
+        }
+        for index in 0..tables.backends.entries() {
+            let backend: Backend = tables.backends.load(index)?;
+            tables.backends.store(
+                index,
+                &Backend {
+                    port: [0, 1],
+                    ..backend
+                },
+            )?;
+        }
+        Ok(())
     }
 
     /// Plays the kernel: changes what this node's clients saw of a backend.

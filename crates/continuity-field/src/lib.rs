@@ -28,7 +28,7 @@ pub mod lease;
 mod look;
 mod number;
 mod outcome;
-pub mod pressure;
+mod pressure;
 mod reason;
 mod regime;
 mod sample;

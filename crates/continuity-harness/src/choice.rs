@@ -45,10 +45,8 @@ pub struct Words {
     pub mem_on: u8,
     /// 1 = reports are in use.
     pub reports: u8,
-    /// Dead zone of own turnaround, 1/64 octaves.
-    pub width: u8,
     /// Always 0.
-    pub reserved: [u8; 5],
+    pub reserved: [u16; 3],
 }
 
 impl Default for Words {
@@ -61,8 +59,7 @@ impl Default for Words {
             drip: 0,
             mem_on: 0,
             reports: 0,
-            width: 0,
-            reserved: [0; 5],
+            reserved: [0; 3],
         }
     }
 }

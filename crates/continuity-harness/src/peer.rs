@@ -2,7 +2,6 @@
 
 pub mod admission;
 mod ewma;
-mod look;
 mod outlier;
 mod prequal;
 mod simple;
@@ -155,11 +154,6 @@ const BALANCERS: &[Peer] = &[
         "prequal+penalty",
         "the same, a failing backend avoided for 5 s",
         prequal::penalised,
-    ),
-    oracle(
-        "oracle-looks",
-        "two at random, true queues; who is sick known after one look of each node",
-        look::pair,
     ),
     oracle(
         "oracle-p2c",

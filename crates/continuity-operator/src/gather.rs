@@ -7,6 +7,7 @@
 mod figure;
 mod isolated;
 mod regime;
+mod warning;
 mod would_have;
 
 pub use regime::Headline;
@@ -55,6 +56,7 @@ pub fn status(facts: &Facts<'_>, now: Moment) -> EquivalenceSetStatus {
     let headline = Headline::of(facts.reports, facts.previous, now);
     let (exceptions, more_exceptions) = exceptions(facts, headline.regime, now);
     let isolated = isolated::gather(facts, now);
+    let (warnings, more_warnings) = warning::gather(facts, now);
     EquivalenceSetStatus {
         observed_generation: facts.generation,
         conditions: vec![ready(facts, now)],
@@ -63,7 +65,7 @@ pub fn status(facts: &Facts<'_>, now: Moment) -> EquivalenceSetStatus {
         reason: headline.reason,
         nodes: counts(facts),
         exceptions,
-        truncated: more_exceptions || isolated.truncated,
+        truncated: more_exceptions || more_warnings || isolated.truncated,
         backends: BackendCounts {
             ready: count(facts.backends.ready),
             total: count(facts.backends.total),
@@ -71,6 +73,7 @@ pub fn status(facts: &Facts<'_>, now: Moment) -> EquivalenceSetStatus {
             summary: format!("{}/{}", facts.backends.ready, facts.backends.total),
         },
         isolated: isolated.backends,
+        warnings,
         admission: admission(facts),
         admission_nodes: AdmissionCounts {
             soft: count(

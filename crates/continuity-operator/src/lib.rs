@@ -10,6 +10,7 @@ pub mod backoff;
 pub mod bind;
 pub mod debug;
 pub mod decide;
+pub mod distress;
 pub mod error;
 pub mod external;
 pub mod gather;

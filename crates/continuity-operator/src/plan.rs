@@ -4,6 +4,7 @@
 //! until it is off by a quarter, so that an undisturbed set is never written.
 
 use crate::bind::Claim;
+use crate::distress;
 use crate::world::{Key, PortFacts, ServiceFacts};
 use continuity_api::node::SetReport;
 use continuity_api::plan::{Advice, SharedVerdict};
@@ -118,6 +119,7 @@ pub fn advice(
             .map_or(offered, |stored| near(stored.offered_milli_per_second, offered)),
         report_spacing_millis: spacing,
         verdicts,
+        distress: distress::of(reports),
     }
 }
 

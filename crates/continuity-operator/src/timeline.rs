@@ -10,7 +10,8 @@ mod keeper;
 pub use keeper::{Keeper, SNAPSHOTS_MAX};
 
 use continuity_api::timeline::{
-    AGE_MAX_SECONDS, ENTRIES_BYTES_MAX, ENTRIES_MAX, MARK_ADDRESSES_MAX, TimelineEntry, TimelineMark,
+    AGE_MAX_SECONDS, ENTRIES_BYTES_MAX, ENTRIES_MAX, MARK_ADDRESSES_MAX, MARK_WARNED_MAX, TimelineEntry,
+    TimelineMark,
 };
 use continuity_api::{EquivalenceSet, EquivalenceTimelineSpec, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -29,6 +30,12 @@ pub fn mark(set: &EquivalenceSet) -> TimelineMark {
             .iter()
             .take(MARK_ADDRESSES_MAX)
             .map(|backend| backend.address.clone())
+            .collect(),
+        warned: status
+            .warnings
+            .iter()
+            .take(MARK_WARNED_MAX)
+            .map(|warning| warning.address.clone())
             .collect(),
         truncated: status.truncated,
         desired_replicas: status.scale_hint.as_ref().map_or(0, |hint| hint.desired_replicas),

@@ -3,7 +3,7 @@
 //! Compared is the status that is stored with the one that is written, so that each transition is told once, by the
 //! replica whose write made it visible.
 
-use continuity_api::set::{HintStatus, IsolatedBackend};
+use continuity_api::set::{BackendWarning, HintStatus, IsolatedBackend};
 use continuity_api::{ContinuityPolicyStatus, EquivalenceSetStatus, conditions, events, reasons};
 use kube::runtime::events::EventType;
 
@@ -70,6 +70,7 @@ pub fn of_set(before: &EquivalenceSetStatus, after: &EquivalenceSetStatus) -> Ve
     notices.extend(regime(before, after));
     notices.extend(isolations(before, after));
     notices.extend(returns(before, after));
+    notices.extend(warnings(before, after));
     notices.extend(hint(before.scale_hint.as_ref(), after.scale_hint.as_ref()));
     if before.backends.ready > 0 && after.backends.ready == 0 {
         let note = format!(
@@ -96,9 +97,13 @@ fn regime(before: &EquivalenceSetStatus, after: &EquivalenceSetStatus) -> Option
     }
 }
 
+/// By pod where there is one: its second address is no second backend.
 fn missing<'a>(from: &'a [IsolatedBackend], among: &[IsolatedBackend]) -> Vec<&'a IsolatedBackend> {
+    let same = |one: &IsolatedBackend, other: &IsolatedBackend| {
+        one.address == other.address || (!one.pod.is_empty() && one.pod == other.pod)
+    };
     from.iter()
-        .filter(|backend| among.iter().all(|other| other.address != backend.address))
+        .filter(|backend| !among.iter().any(|other| same(backend, other)))
         .collect()
 }
 
@@ -151,6 +156,31 @@ fn returns(before: &EquivalenceSetStatus, after: &EquivalenceSetStatus) -> Vec<N
         )
     };
     back.iter().map(told).collect()
+}
+
+fn warnings(before: &EquivalenceSetStatus, after: &EquivalenceSetStatus) -> Vec<Notice> {
+    let known = |warning: &BackendWarning| {
+        let mut told = before.warnings.iter();
+        told.any(|other| other.address == warning.address && other.resource == warning.resource)
+    };
+    let fresh: Vec<&BackendWarning> = after.warnings.iter().filter(|warning| !known(warning)).collect();
+    if fresh.len() > NAMED_MAX {
+        let note = format!("{} backends are in danger; see status.warnings", fresh.len());
+        return vec![Notice::warning(
+            events::FAILURE_FORESEEN,
+            &fresh.len().to_string(),
+            note,
+        )];
+    }
+    let told = |warning: &&BackendWarning| {
+        let place = [&*warning.pod, &*warning.node]
+            .into_iter()
+            .filter(|part| !part.is_empty());
+        let place: Vec<&str> = place.collect();
+        let note = format!("{} ({}): {}", warning.address, place.join(", "), warning.message);
+        Notice::warning(events::FAILURE_FORESEEN, &warning.address, note)
+    };
+    fresh.iter().map(told).collect()
 }
 
 fn named(backend: &IsolatedBackend) -> String {
@@ -241,7 +271,15 @@ pub fn is_transition(before: &EquivalenceSetStatus, after: &EquivalenceSetStatus
             .as_ref()
             .map(|would| (would.regime, would.isolated.clone()))
     };
+    let warned = |status: &EquivalenceSetStatus| -> Vec<String> {
+        status
+            .warnings
+            .iter()
+            .map(|warning| warning.address.clone())
+            .collect()
+    };
     before.regime != after.regime
+        || warned(before) != warned(after)
         || before.admission != after.admission
         || before.backends != after.backends
         || before.observed_generation != after.observed_generation

@@ -108,10 +108,8 @@ pub struct Choice {
     pub mem_on: u8,
     /// 1 = in-band reports are in use.
     pub reports: u8,
-    /// Dead zone of own turnaround, 1/64 octaves.
-    pub width: u8,
     /// Zero.
-    pub reserved: [u8; 5],
+    pub reserved: [u8; 6],
 }
 
 /// One bank: a complete field of one epoch.

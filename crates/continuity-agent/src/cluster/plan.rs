@@ -10,11 +10,12 @@ use continuity_api::plan::{
     Advice, Candidate, CompiledIsolation, CompiledObjectives, CompiledPolicy, VerdictAction,
 };
 use continuity_api::policy::{AdmissionMode, Fallback, Mode, Topology};
+use continuity_api::record::{ANNOTATION, Wish};
 use continuity_api::target::Protocol;
 use continuity_api::{EquivalencePlan, plan};
 use continuity_dataplane as dataplane;
 use continuity_field as field;
-use continuity_field::{Nanos, SetConfig, VerdictKind, WorkloadProfile};
+use continuity_field::{BackendId, Nanos, SetConfig, VerdictKind, WorkloadProfile};
 
 use super::inventory::ObjectKey;
 use super::service::{ServiceKey, Transport};
@@ -67,6 +68,8 @@ pub struct PlanRecord {
     pub trial: Option<Trial>,
     /// Advice.
     pub advice: SlowAdvice,
+    /// Somebody wants a record of what is decided.
+    pub record: Option<Wish>,
 }
 
 impl PlanRecord {
@@ -95,6 +98,11 @@ impl PlanRecord {
             stable: policy(&spec.stable),
             trial: spec.candidate.as_ref().map(trial),
             advice: advice(&spec.advice),
+            record: plan
+                .metadata
+                .annotations
+                .as_ref()
+                .and_then(|annotations| Wish::parse(annotations.get(ANNOTATION)?)),
         };
         Some(((namespace.into(), name.into()), record))
     }
@@ -247,7 +255,18 @@ fn advice(advice: &Advice) -> SlowAdvice {
             .take(plan::VERDICTS_MAX)
             .filter_map(verdict)
             .collect(),
+        distress: advice
+            .distress
+            .iter()
+            .take(plan::DISTRESS_MAX)
+            .filter_map(distress)
+            .collect(),
     }
+}
+
+fn distress(distress: &plan::Distress) -> Option<(BackendId, u32)> {
+    let address: SocketAddr = distress.address.parse().ok()?;
+    Some((backend_id(address), count(distress.stall_permille).min(1_000)))
 }
 
 fn verdict(verdict: &plan::SharedVerdict) -> Option<SharedVerdict> {

@@ -4,9 +4,10 @@
 //! itself only if its manifest is wrong or the loop's thread died; a missing capability, API server or permission never
 //! ends it.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use continuity_api::Time;
@@ -24,6 +25,7 @@ use crate::error::Error;
 use crate::health::{Board, serve};
 use crate::identity::{Identity, Zone};
 use crate::mailbox::Mailbox;
+use crate::recorder;
 use crate::report::writer::Writer;
 use crate::sense;
 use crate::snapshot::Snapshot;
@@ -34,7 +36,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bookmarks come every minute; a watch that is silent for longer is dead.
 const READ_TIMEOUT: Duration = Duration::from_secs(100);
 
-/// Stack of the loop's thread: its deepest frames hold a few samples of 1 kB.
+/// Stack of a thread: the deepest frames of the loop hold a few samples of 1 kB.
 const STACK: usize = 512 * 1024;
 
 /// Runs until SIGTERM or SIGINT.
@@ -53,35 +55,25 @@ where
     let inbox = Arc::new(Mailbox::default());
     let (outbox, snapshots) = watch::channel(Arc::new(Snapshot::default()));
     let (ended, end) = oneshot::channel();
+    let (sink, lines) = std::sync::mpsc::sync_channel(recorder::LINES);
     let driver = Driver::new(
         open,
         Arc::clone(&inbox),
         outbox,
         Arc::clone(&board),
         Duration::from_millis(running.tick_millis),
-    );
-    let loop_thread = thread::Builder::new()
-        .name("node-loop".to_owned())
-        .stack_size(STACK)
-        .spawn(move || {
-            driver.run();
-            // Also sent by the drop of `ended` if the loop panics.
-            let _ = ended.send(());
-        })
-        .map_err(|source| Error::Start {
-            what: "the node loop",
-            source,
-        })?;
+    )
+    .recording_to(sink);
+    let loop_thread = spawn("node-loop", move || {
+        driver.run();
+        // Also sent by the drop of `ended` if the loop panics.
+        let _ = ended.send(());
+    })?;
     // Ends by itself when the board is gone, which is when the process ends; nothing waits for it.
     let watched = Arc::downgrade(&board);
-    thread::Builder::new()
-        .name("sensors".to_owned())
-        .stack_size(STACK)
-        .spawn(move || sense::run(Reader::new(sensors), &watched))
-        .map_err(|source| Error::Start {
-            what: "the sensors",
-            source,
-        })?;
+    spawn("sensors", move || sense::run(Reader::new(sensors), &watched))?;
+    // Ends with the loop, which holds the sender.
+    spawn("recorder", move || recorder::write(&lines, &mut io::stdout()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -93,6 +85,14 @@ where
     inbox.stop();
     let joined = loop_thread.join().map_err(|_| Error::LoopEnded);
     outcome.and(joined)
+}
+
+fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(STACK)
+        .spawn(work)
+        .map_err(|source| Error::Start { what: name, source })
 }
 
 /// The network half, until a signal or the end of the loop.

@@ -1,3 +1,5 @@
+mod upheaval;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -1,12 +1,13 @@
 //! From the loop's snapshot to `ContinuityNode.status`: lanes of one set joined, worst first, bounded.
 
+mod danger;
 mod plane;
 
 use std::collections::BTreeMap;
 
 use continuity_api::node::{
     AdmissionState, BACKENDS_MAX, BackendReport, BackendState, ContinuityNodeStatus, DemandReport,
-    NEW_BACKEND, Regime, SetReport, WouldHave,
+    NEW_BACKEND, Regime, SetReport, WARNINGS_MAX, WouldHave,
 };
 use continuity_api::{Condition, Time, policy};
 use continuity_dataplane::Mode;
@@ -15,9 +16,11 @@ use continuity_field::NodeDemand;
 use continuity_sensors::NodeSample;
 
 use crate::desire::Idle;
+use crate::forecast::Forecast;
 use crate::identity::Identity;
 use crate::snapshot::{BackendShot, LaneShot, Snapshot};
 use crate::version::VERSION;
+use danger::sufficient;
 use plane::{capabilities, capable, dataplane, dated, ready};
 
 /// Addresses in "would have".
@@ -28,12 +31,13 @@ const WOULD_ISOLATE_MAX: usize = 16;
 pub fn compose(
     snapshot: &Snapshot,
     sensed: &NodeSample,
+    foreseen: &Forecast,
     identity: &Identity,
     before: &[Condition],
     sequence: i64,
     now: Time,
 ) -> ContinuityNodeStatus {
-    let mut sets = sets(snapshot);
+    let mut sets = sets(snapshot, foreseen);
     let total = i32::try_from(sets.len()).unwrap_or(i32::MAX);
     sets.sort_by(|one, other| {
         rank(other)
@@ -48,9 +52,19 @@ pub fn compose(
         kernel: identity.kernel.clone(),
         zone: identity.zone.clone().unwrap_or_default(),
         started: Some(identity.started.clone()),
-        conditions: vec![ready(&snapshot.plane, snapshot.adopted), capable(&snapshot.plane)]
-            .into_iter()
-            .map(|condition| dated(condition, before, &now, identity.generation))
+        conditions: vec![
+            ready(&snapshot.plane, snapshot.adopted),
+            capable(&snapshot.plane),
+            sufficient(foreseen),
+        ]
+        .into_iter()
+        .map(|condition| dated(condition, before, &now, identity.generation))
+        .collect(),
+        warnings: foreseen
+            .node
+            .iter()
+            .take(WARNINGS_MAX)
+            .map(danger::told)
             .collect(),
         reported: Some(now),
         sequence,
@@ -67,10 +81,10 @@ pub fn compose(
 }
 
 /// Sets by name: the lanes of both families joined, and the plans that have no lane here.
-fn sets(snapshot: &Snapshot) -> Vec<SetReport> {
+fn sets(snapshot: &Snapshot, foreseen: &Forecast) -> Vec<SetReport> {
     let mut joined: BTreeMap<(&str, &str), SetReport> = BTreeMap::new();
     for lane in &snapshot.lanes {
-        let report = set(lane);
+        let report = set(lane, foreseen);
         match joined.entry((&*lane.key.namespace, &*lane.key.set)) {
             std::collections::btree_map::Entry::Vacant(entry) => {
                 entry.insert(report);
@@ -83,14 +97,14 @@ fn sets(snapshot: &Snapshot) -> Vec<SetReport> {
     sets
 }
 
-fn set(shot: &LaneShot) -> SetReport {
+fn set(shot: &LaneShot, foreseen: &Forecast) -> SetReport {
     let lane = &shot.lane;
     let mut backends: Vec<BackendReport> = shot
         .backends
         .iter()
-        .filter_map(|backend| self::backend(backend, shot))
+        .filter_map(|backend| self::backend(backend, shot, foreseen))
         .collect();
-    backends.sort_by_key(|backend| std::cmp::Reverse(backend.state));
+    backends.sort_by_key(worst_first);
     let total = backends.len();
     let observed = lane.mode == Mode::Observe;
     let would_have = observed.then(|| would_have(shot, &backends));
@@ -166,15 +180,18 @@ fn join(first: &mut SetReport, second: SetReport) {
         one.isolated.truncate(WOULD_ISOLATE_MAX);
     }
     first.backends.extend(second.backends);
-    first
-        .backends
-        .sort_by_key(|backend| std::cmp::Reverse(backend.state));
+    first.backends.sort_by_key(worst_first);
     first.backends.truncate(BACKENDS_MAX);
     // A pod with an address of each family is one backend; a set has the same pods in both.
     first.backends_total = first.backends_total.max(second.backends_total);
     if first.refusal.is_empty() {
         first.refusal = second.refusal;
     }
+}
+
+/// Backends that are out or in danger stand first, where a bound cannot cut them off.
+fn worst_first(backend: &BackendReport) -> std::cmp::Reverse<(BackendState, bool)> {
+    std::cmp::Reverse((backend.state, backend.warning.is_some()))
 }
 
 /// The pod behind an address, where it is known.
@@ -214,7 +231,7 @@ fn idle(idle: &Idle) -> SetReport {
 }
 
 /// One backend; none for those out of service.
-fn backend(shot: &BackendShot, lane: &LaneShot) -> Option<BackendReport> {
+fn backend(shot: &BackendShot, lane: &LaneShot, foreseen: &Forecast) -> Option<BackendReport> {
     let known = lane.lane.backends.get(shot.index)?;
     let state = match shot.state {
         field::BackendState::Normal | field::BackendState::Suspect => BackendState::Active,
@@ -231,6 +248,7 @@ fn backend(shot: &BackendShot, lane: &LaneShot) -> Option<BackendReport> {
         reason: why(shot),
         since: Some(shot.since.clone()),
         hearsay: shot.hearsay,
+        warning: danger::of(known, foreseen),
         median_micros: shot.latency_micros,
         keep_alive: i64::try_from(shot.open).unwrap_or(i64::MAX),
     })
@@ -310,7 +328,7 @@ fn rank(set: &SetReport) -> (Regime, bool, bool, i64) {
     let isolated = set
         .backends
         .iter()
-        .any(|backend| backend.state != BackendState::Active);
+        .any(|backend| backend.state != BackendState::Active || backend.warning.is_some());
     (
         set.regime,
         isolated,

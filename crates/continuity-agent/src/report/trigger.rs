@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use continuity_api::node::{BackendState, ContinuityNodeStatus, SetReport};
+use continuity_api::node::{BackendState, ContinuityNodeStatus, SetReport, Warning};
 
 use crate::rate::moved;
 
@@ -81,7 +81,13 @@ fn standing_changed(last: &ContinuityNodeStatus, now: &ContinuityNodeStatus) -> 
         || last.capabilities != now.capabilities
         || last.zone != now.zone
         || conditions(last) != conditions(now)
+        || warned(&last.warnings) != warned(&now.warnings)
         || standings(last) != standings(now)
+}
+
+/// What is warned of, without figures.
+fn warned(warnings: &[Warning]) -> Vec<&str> {
+    warnings.iter().map(|warning| &*warning.resource).collect()
 }
 
 /// What stands of each listed set, without figures.
@@ -103,7 +109,7 @@ struct Standing<'a> {
     digest: &'a str,
     refusal: &'a str,
     total: i32,
-    backends: BTreeMap<&'a str, BackendState>,
+    backends: BTreeMap<&'a str, (BackendState, Option<&'a str>)>,
 }
 
 impl<'a> Standing<'a> {
@@ -116,8 +122,11 @@ impl<'a> Standing<'a> {
             total: set.backends_total,
             // Plain backends may be left out for size; that is no change of theirs.
             backends: listed
-                .filter(|backend| backend.state != BackendState::Active)
-                .map(|backend| (&*backend.address, backend.state))
+                .filter(|backend| backend.state != BackendState::Active || backend.warning.is_some())
+                .map(|backend| {
+                    let warned = backend.warning.as_ref().map(|warning| &*warning.resource);
+                    (&*backend.address, (backend.state, warned))
+                })
                 .collect(),
         }
     }

@@ -99,9 +99,11 @@ impl Writer {
             return Ok(());
         }
         let now = now();
+        let foreseen = self.board.foreseen();
         let status = compose(
             snapshot,
             &self.board.sensed(),
+            &foreseen,
             &self.identity,
             &self.conditions,
             self.sequence + 1,
@@ -122,6 +124,7 @@ impl Writer {
         let patch = Patch::Apply(&body);
         bounded(self.objects.patch_status(&self.identity.node, &params, &patch)).await?;
         self.remember(status, cause);
+        self.board.told(foreseen.raised);
         Ok(())
     }
 

@@ -78,7 +78,12 @@ async fn lists_become_a_letter_to_the_loop() {
     let server = Server::start().await;
     let inbox = Arc::new(Mailbox::default());
     let (tell, zone) = watch::channel(Zone::Known(None));
-    let intake = Intake::new("node-1", Vec::new(), Arc::clone(&inbox), Arc::new(Board::default()));
+    let intake = Intake::new(
+        "node-1",
+        Vec::new(),
+        Arc::clone(&inbox),
+        Arc::new(Board::default()),
+    );
     let client = server.client();
     let task = tokio::spawn(async move { intake.run(&client, zone).await });
     let letter = Arc::clone(&inbox);

@@ -27,7 +27,7 @@ impl ContinuityNodeStatus {
             let was = bytes(set);
             let count = set.backends.len();
             set.backends
-                .retain(|backend| backend.state != BackendState::Active);
+                .retain(|backend| backend.state != BackendState::Active || backend.warning.is_some());
             self.truncated |= set.backends.len() < count;
             size = size.saturating_sub(was.saturating_sub(bytes(set)));
         }

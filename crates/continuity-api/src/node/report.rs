@@ -315,6 +315,9 @@ pub struct BackendReport {
     /// verdict would keep itself alive (default false).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hearsay: bool,
+    /// What its own node foresees of it (default: nothing). Only the node that it runs on can say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<Warning>,
     /// Median answer time, in microseconds; 0 means not known.
     #[serde(default)]
     #[schemars(range(min = 0))]
@@ -323,6 +326,29 @@ pub struct BackendReport {
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub keep_alive: i64,
+}
+
+/// Something that runs out or stalls, before it fails: said, and turned into a little pressure, never into an isolation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Warning {
+    /// What it is about, such as pod-memory, memory, descriptors, conntrack, threads, memory-stall, io-stall or cpu-stall.
+    #[schemars(length(min = 1, max = 32))]
+    pub resource: String,
+    /// One sentence with figures.
+    #[schemars(length(min = 1, max = 256))]
+    pub message: String,
+    /// Time it was first seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// Time at which the resource is used up if it goes on like this, by its flattest likely trend (default: a stall, which
+    /// has none).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Time>,
+    /// How much it should weigh against the backend, as a part of the time in which it would stand still, in permille.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1000))]
+    pub stall_permille: i32,
 }
 
 /// What Enforce would have done.

@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 pub const EXCEPTIONS_MAX: usize = 16;
 /// Isolated backends named.
 pub const ISOLATED_MAX: usize = 16;
+/// Warnings about backends named.
+pub const WARNINGS_MAX: usize = 16;
+/// Further addresses named of one isolated backend: a dual-stack pod has one.
+pub const ALSO_MAX: usize = 4;
 
 /// What is going on in one set, over all nodes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -61,6 +65,10 @@ pub struct EquivalenceSetStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub isolated: Vec<IsolatedBackend>,
+    /// Backends whose own node foresees that they fail, or that stand still; at most 16 (default none).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub warnings: Vec<BackendWarning>,
     /// Strictest admission state that at least 5 % of offered traffic is under: Normal, Soft or Hard (default Normal).
     #[serde(default)]
     pub admission: AdmissionState,
@@ -182,13 +190,17 @@ pub struct BackendCounts {
     pub summary: String,
 }
 
-/// A backend that nodes keep out of rotation.
+/// A backend that nodes keep out of rotation: one entry a pod, whatever the number of its addresses.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IsolatedBackend {
-    /// "ip:port", IPv6 in brackets.
+    /// "ip:port", IPv6 in brackets; of a pod with several the one that was isolated first, as long as any of them is.
     #[schemars(length(min = 1, max = 64))]
     pub address: String,
+    /// Other addresses of the same pod that are out of rotation, at most 4 (default none).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), inner(length(max = 64)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub also: Vec<String>,
     /// Pod behind the address; empty where it is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
@@ -204,7 +216,7 @@ pub struct IsolatedBackend {
     /// Time the first node isolated it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
-    /// Nodes that keep it out.
+    /// Nodes that keep it out, over any of its addresses.
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub agreeing_nodes: i32,
@@ -216,6 +228,35 @@ pub struct IsolatedBackend {
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub keep_alive: i64,
+}
+
+/// A backend that still carries and of which its node foresees trouble.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackendWarning {
+    /// "ip:port", IPv6 in brackets.
+    #[schemars(length(min = 1, max = 64))]
+    pub address: String,
+    /// Pod behind the address; empty where it is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub pod: String,
+    /// Node of that pod.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub node: String,
+    /// What it is about, such as pod-memory or memory-stall.
+    #[schemars(length(min = 1, max = 32))]
+    pub resource: String,
+    /// One sentence with the figures it was first told with.
+    #[schemars(length(min = 1, max = 256))]
+    pub message: String,
+    /// Time it was first told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// Time at which it fails if it goes on like this; moved only by what a person would notice (default: a stall).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Time>,
 }
 
 /// Rates and answer times, rounded to two digits.

@@ -170,6 +170,7 @@ impl Scene<'_> {
         if self.regime == Regime::Crisis && !status.reason.is_empty() && !told(&lines) {
             lines.insert(0, status.reason.clone());
         }
+        lines.extend(self.warnings());
         if !lines.is_empty() {
             return lines;
         }
@@ -184,6 +185,27 @@ impl Scene<'_> {
             Regime::Laminar => vec![format!("nothing is wrong: {} backends answer alike", self.ready)],
             _ => vec!["the nodes gave no reason".to_owned()],
         }
+    }
+
+    /// What has not failed yet, in the words of the node that foresees it.
+    fn warnings(&self) -> Vec<String> {
+        let status = self.facts.set.status.clone().unwrap_or_default();
+        let told = status.warnings.iter().take(SPOKEN).map(|warning| {
+            let place = [warning.pod.as_str(), warning.node.as_str()];
+            let place: Vec<&str> = place.into_iter().filter(|part| !part.is_empty()).collect();
+            let since = warning
+                .since
+                .as_ref()
+                .map(|since| format!("since {}: ", self.at(since.0)));
+            format!(
+                "{} ({}) carries still; {}{}",
+                warning.address,
+                place.join(", "),
+                since.unwrap_or_default(),
+                warning.message
+            )
+        });
+        told.collect()
     }
 
     fn now(&self) -> Vec<String> {

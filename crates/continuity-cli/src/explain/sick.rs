@@ -74,7 +74,7 @@ fn from_status(facts: &Facts) -> Vec<Sick> {
         .iter()
         .map(|backend| Sick {
             address: backend.address.clone(),
-            also: Vec::new(),
+            also: backend.also.clone(),
             pod: backend.pod.clone(),
             node: backend.node.clone(),
             state: BackendState::Isolated,

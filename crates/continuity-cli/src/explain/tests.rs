@@ -530,3 +530,38 @@ fn a_snapshot_explains_what_the_cluster_would_have_at_its_moment() {
     let elsewhere = from_snapshot(read, "default", "svc/checkout", &clock()).expect_err("no such set");
     assert!(elsewhere.to_string().contains("pass -n NAMESPACE"), "{elsewhere}");
 }
+
+#[test]
+fn a_backend_that_will_fail_is_told_before_it_does_with_its_time_and_what_to_do() {
+    let mut facts = calm(Mode::Enforce);
+    let now = clock().now;
+    let at = |seconds: i64| {
+        Some(continuity_api::Time(
+            now + jiff::SignedDuration::from_secs(seconds),
+        ))
+    };
+    status(&mut facts).warnings = vec![continuity_api::set::BackendWarning {
+        address: "10.244.2.7:8080".into(),
+        pod: "checkout-5d9f-x7k".into(),
+        node: "node-2".into(),
+        resource: "pod-memory".into(),
+        message:
+            "its memory grows by 2 MiB a second; at this rate 300 MiB of 512 MiB are used up in about 150 s"
+                .into(),
+        since: at(-20),
+        expected: at(130),
+    }];
+    let screen = screen(&facts);
+    for part in [
+        "why    10.244.2.7:8080 (checkout-5d9f-x7k, node-2) carries still; since ",
+        "its memory grows by 2 MiB a second",
+        "at this rate checkout-5d9f-x7k is killed in about 2 min 10 s",
+        "kubectl delete pod checkout-5d9f-x7k -n shop",
+    ] {
+        assert!(screen.contains(part), "{part}: {screen}");
+    }
+    assert!(
+        !screen.contains("nothing is wrong") && !screen.contains("nothing to do"),
+        "{screen}"
+    );
+}

@@ -82,7 +82,6 @@ impl<B: Backing> Engine<B> {
             trust,
             fixed,
             off,
-            pardon,
         } in &field.backends
         {
             let words = RecordWords {
@@ -90,7 +89,7 @@ impl<B: Backing> Engine<B> {
                 trust: *trust,
                 fixed: *fixed,
                 off: u8::from(*off),
-                pardon: *pardon,
+                reserved: 0,
             };
             let word = self.tables.records.word(backend.0, offset_of!(Record, words))?;
             word.store(bytemuck::cast(words), Ordering::Relaxed);
@@ -186,7 +185,6 @@ fn choice_words(field: &Field, active: &Choice, view: &SetView) -> Choice {
         drip,
         mem_on: u8::from(field.choice.mem_on),
         reports: u8::from(field.choice.reports),
-        width: field.choice.width,
-        reserved: [0; 5],
+        reserved: [0; 6],
     }
 }

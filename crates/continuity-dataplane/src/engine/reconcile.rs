@@ -147,7 +147,12 @@ impl<B: Backing> Engine<B> {
     }
 
     /// Writes mode and failsafe, and the equal-share table of the backends that are alive now.
-    fn settle_set(&mut self, entry: &mut Entry, desired: &DesiredSet, new: bool) -> Result<(), Error> {
+    pub(super) fn settle_set(
+        &mut self,
+        entry: &mut Entry,
+        desired: &DesiredSet,
+        new: bool,
+    ) -> Result<(), Error> {
         let index = entry.view.index.0;
         entry.view.mode = desired.mode;
         entry.view.protocol = desired.protocol;
@@ -272,7 +277,7 @@ impl<B: Backing> Engine<B> {
         Ok(Some(backend))
     }
 
-    fn write_backend(&self, set: SetIndex, backend: &BackendView) -> Result<(), Error> {
+    pub(super) fn write_backend(&self, set: SetIndex, backend: &BackendView) -> Result<(), Error> {
         let record = Backend::new(backend.address, set.0, backend.generation, backend.local);
         self.tables.backends.store(backend.index.0, &record)
     }

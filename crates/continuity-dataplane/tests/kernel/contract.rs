@@ -195,7 +195,6 @@ fn a_field_is_refused_if_it_names_a_backend_of_another_set() {
             trust: 0,
             fixed: 0,
             off: false,
-            pardon: 0,
         };
         let fields = [
             Field::equal(&[own, foreign]),
@@ -236,7 +235,6 @@ fn the_words_of_a_backend_are_read_back_with_its_counters() {
             trust: 160,
             fixed: 3_000,
             off: true,
-            pardon: 128,
         };
         let choice = ChoiceWords {
             wm: 1,
@@ -244,7 +242,6 @@ fn the_words_of_a_backend_are_read_back_with_its_counters() {
             ownm: 3,
             mem_on: true,
             reports: true,
-            width: 64,
         };
         let field = Field {
             backends: vec![words],

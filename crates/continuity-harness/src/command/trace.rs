@@ -87,8 +87,11 @@ impl Replay {
         for (before, after) in &found.gaps {
             writeln!(
                 out,
-                "gap: tick {after} follows {before}; what comes after was decided from another state"
+                "gap: tick {after} follows {before}; unless its line holds the state, what comes after was decided from another one"
             )?;
+        }
+        if found.dropped > 0 {
+            writeln!(out, "the recorder could not keep {} ticks", found.dropped)?;
         }
         for one in &found.differences {
             writeln!(

@@ -77,34 +77,20 @@ fn place(window: u64) -> usize {
 }
 
 impl Kernel {
-    /// A fresh node over backends of which it may use those that `reach` says.
+    /// A fresh node over `backends` backends.
     #[must_use]
-    pub fn new(reach: &[bool], cursor: u32) -> Self {
-        let backends = reach.len();
+    pub fn new(backends: usize, cursor: u32) -> Self {
         let waiting = Waiting {
             sent: [0; AGE_BUCKETS],
             older: 0,
             window: 0,
         };
-        let sample = |(id, &in_service): (u64, &bool)| BackendSample {
-            in_service,
-            ..BackendSample::new(BackendId(id))
-        };
-        let mut chooser = Chooser::new(backends, cursor);
-        let own = (0_u32..).zip(reach).filter(|(_, own)| **own).map(|(id, _)| id);
-        if reach.contains(&false) {
-            for (slot, id) in chooser
-                .slots
-                .id
-                .iter_mut()
-                .zip(own.collect::<Vec<_>>().iter().cycle())
-            {
-                *slot = *id;
-            }
-        }
+        let samples = (0..backends as u64)
+            .map(|id| BackendSample::new(BackendId(id)))
+            .collect();
         Self {
-            chooser,
-            samples: (0..).zip(reach).map(sample).collect(),
+            chooser: Chooser::new(backends, cursor),
+            samples,
             since: 0,
             waiting: vec![waiting; backends],
             heard: vec![Heard::default(); backends],

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use super::{FORMAT, Header, Tick, VERSION, digest};
+use super::{Header, Tick, digest};
 use crate::law::field::Field;
 use crate::law::{Agent, Kernel, Law, Plan};
 use crate::plant::{Reports, run};
@@ -66,11 +66,7 @@ pub fn record(scenario: &Scenario, seed: u64, reports: Reports, node: u32) -> (H
         }
     });
     let _ = run(scenario, seed, reports, &mut law);
-    let header = Header {
-        format: FORMAT.to_owned(),
-        version: VERSION,
-        source: format!("{} seed {seed} node {node}", scenario.name),
-        seed: own_seed.get(),
-    };
+    let source = format!("{} seed {seed} node {node}", scenario.name);
+    let header = Header::fresh(source, own_seed.get());
     (header, ticks.take())
 }

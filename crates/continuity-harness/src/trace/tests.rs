@@ -80,8 +80,8 @@ fn a_foreign_old_or_cut_file_is_refused_by_line() {
     assert!(refuse(b"{\"format\":\"pcap\",\"version\":1}").contains("\"pcap\""));
     let newer = String::from_utf8(whole.clone())
         .unwrap()
-        .replacen("\"version\":1", "\"version\":2", 1);
-    assert!(refuse(newer.as_bytes()).contains("version 2, this program reads version 1"));
+        .replacen("\"version\":2", "\"version\":3", 1);
+    assert!(refuse(newer.as_bytes()).contains("version 3, this program reads versions up to 2"));
     let cut = refuse(&whole[..whole.len() - 20]);
     assert!(cut.contains("the file is cut off"), "{cut}");
     let twice: Vec<u8> = whole

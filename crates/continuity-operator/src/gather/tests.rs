@@ -1,9 +1,12 @@
 use super::*;
 use crate::sample::{at, isolated, report};
-use continuity_api::node::WouldHave;
+use continuity_api::node::{BackendReport, WouldHave};
 use continuity_api::set::ISOLATED_MAX;
 
-fn facts<'a>(reports: &'a [(&'a str, &'a SetReport)], previous: &'a EquivalenceSetStatus) -> Facts<'a> {
+pub(super) fn facts<'a>(
+    reports: &'a [(&'a str, &'a SetReport)],
+    previous: &'a EquivalenceSetStatus,
+) -> Facts<'a> {
     Facts {
         generation: Some(1),
         mode: Mode::Enforce,
@@ -16,7 +19,7 @@ fn facts<'a>(reports: &'a [(&'a str, &'a SetReport)], previous: &'a EquivalenceS
     }
 }
 
-fn over(reports: &[(&str, &SetReport)]) -> EquivalenceSetStatus {
+pub(super) fn over(reports: &[(&str, &SetReport)]) -> EquivalenceSetStatus {
     status(&facts(reports, &EquivalenceSetStatus::default()), at(100))
 }
 
@@ -127,15 +130,59 @@ fn a_dual_stack_pod_that_is_isolated_by_both_addresses_is_one_backend() {
         backends: vec![isolated("10.0.0.1:80"), isolated("[fd00::1]:80")],
         ..report(50)
     };
-    let status = over(&[("a", &both)]);
-    assert_eq!((status.backends.isolated, status.isolated.len()), (1, 2));
+    let later = SetReport {
+        backends: vec![BackendReport {
+            since: Some(at(20).time()),
+            ..isolated("[fd00::1]:80")
+        }],
+        ..report(50)
+    };
+    let reports = [("a", &both), ("b", &later)];
+    let status = over(&reports);
+    assert_eq!((status.backends.isolated, status.isolated.len()), (1, 1));
+    let one = &status.isolated[0];
+    assert_eq!(one.address, "10.0.0.1:80");
+    assert_eq!(
+        (&*one.also, one.agreeing_nodes),
+        (&["[fd00::1]:80".to_owned()][..], 2)
+    );
+    // The address that it goes by stays while the other one is still out: else it would be told as another backend.
+    let rest = super::status(&facts(&[("b", &later)], &status), at(101));
+    assert_eq!(rest.isolated[0].address, "10.0.0.1:80");
+    assert!(crate::transition::of_set(&status, &rest).is_empty());
+}
+
+#[test]
+fn two_addresses_of_one_pod_would_have_been_one_isolation() {
+    let observed = |address: &str| SetReport {
+        mode: Mode::Observe,
+        backends: vec![isolated(address)],
+        would_have: Some(WouldHave {
+            isolated: vec![address.into()],
+            ..WouldHave::default()
+        }),
+        ..report(10)
+    };
+    let (one, other) = (observed("10.0.0.1:80"), observed("[fd00::1]:80"));
+    let (reports, previous) = ([("a", &one), ("b", &other)], EquivalenceSetStatus::default());
+    let watching = Facts {
+        mode: Mode::Observe,
+        ..facts(&reports, &previous)
+    };
+    let would = status(&watching, at(1)).would_have.unwrap();
+    assert_eq!(
+        (&*would.isolated, would.nodes),
+        (&["10.0.0.1:80".to_owned()][..], 2)
+    );
 }
 
 #[test]
 fn lists_stay_bounded_and_say_that_more_exist() {
-    let backends = (0..40)
-        .map(|index| isolated(&format!("10.0.0.{index}:80")))
-        .collect();
+    let backend = |index| BackendReport {
+        pod: format!("web-{index}"),
+        ..isolated(&format!("10.0.0.{index}:80"))
+    };
+    let backends = (0..40).map(backend).collect();
     let with = SetReport {
         backends,
         ..report(50)
@@ -158,8 +205,8 @@ fn lists_stay_bounded_and_say_that_more_exist() {
 #[test]
 fn a_worst_case_status_stays_under_64_kb() {
     let long = "…".repeat(256);
-    let backend = |index: usize| continuity_api::node::BackendReport {
-        pod: "p".repeat(253),
+    let backend = |index: usize| BackendReport {
+        pod: format!("{}{index:02}", "p".repeat(251)),
         node: "n".repeat(253),
         reason: long.clone(),
         ..isolated(&format!("[fd00:aaaa:bbbb:cccc:dddd:eeee:ffff:{index:04x}]:65535"))

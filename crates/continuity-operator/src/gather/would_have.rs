@@ -1,5 +1,6 @@
 //! What Enforce would have done, over all nodes, while a set is only observed.
 
+use super::isolated::identity;
 use super::{Facts, count, sentence};
 use continuity_api::node::{Regime, WouldHave};
 use continuity_api::set::WouldHaveStatus;
@@ -16,7 +17,7 @@ pub(super) fn gather(facts: &Facts<'_>) -> WouldHaveStatus {
             .filter_map(|(_, report)| report.would_have.as_ref())
     };
     let acting = || told().filter(|would| !would.isolated.is_empty() || would.regime != Regime::Laminar);
-    let isolated: BTreeSet<&String> = acting().flat_map(|would| &would.isolated).collect();
+    let isolated = by_pod(facts, acting().flat_map(|would| &would.isolated).collect());
     let worst: Option<&WouldHave> = acting().max_by_key(|would| (would.regime, would.isolated.len()));
     let nodes = acting().count();
     let message = match worst {
@@ -43,4 +44,15 @@ pub(super) fn gather(facts: &Facts<'_>) -> WouldHaveStatus {
         isolated: isolated.into_iter().take(ADDRESSES_MAX).cloned().collect(),
         nodes: count(nodes),
     }
+}
+
+/// One address a pod: nodes may have met it over different families.
+fn by_pod<'a>(facts: &Facts<'a>, addresses: BTreeSet<&'a String>) -> BTreeSet<&'a String> {
+    let backends = facts.reports.iter().flat_map(|(_, report)| &report.backends);
+    let mut named = BTreeSet::new();
+    let mut first = |address: &'a String| {
+        let known = backends.clone().find(|backend| backend.address == *address);
+        named.insert(known.map_or(address.as_str(), identity))
+    };
+    addresses.into_iter().filter(|address| first(address)).collect()
 }

@@ -4,7 +4,7 @@ use super::seen;
 use crate::gather::sentence;
 use continuity_api::node::{AdmissionState, Regime};
 use continuity_api::policy::Mode;
-use continuity_api::set::{EquivalenceSetStatus, IsolatedBackend};
+use continuity_api::set::{BackendWarning, EquivalenceSetStatus, IsolatedBackend};
 use continuity_api::timeline::{TimelineEntry, TimelineMark};
 use continuity_api::{EquivalenceSet, Time, events};
 use k8s_openapi::jiff::Timestamp;
@@ -40,6 +40,7 @@ pub(super) fn told(
     entries.extend(teller.policy(before));
     entries.extend(teller.regime(before));
     entries.extend(teller.served(before));
+    entries.extend(teller.warned(before));
     entries.extend(teller.isolated(before));
     entries.extend(teller.returned(before));
     entries.extend(teller.admission(before));
@@ -164,6 +165,23 @@ impl Teller<'_> {
             }
             _ => None,
         }
+    }
+
+    fn warned(&self, before: &TimelineMark) -> Vec<TimelineEntry> {
+        let fresh = |warning: &&BackendWarning| !before.warned.contains(&warning.address);
+        let told = |warning: &BackendWarning| {
+            let place = [warning.pod.as_str(), warning.node.as_str()];
+            let place: Vec<&str> = place.into_iter().filter(|part| !part.is_empty()).collect();
+            let subject = format!("{} ({})", warning.address, place.join(", "));
+            let action = if self.enforced() {
+                "gives it less the nearer it comes, if its peers are better off"
+            } else {
+                "nothing: Observe"
+            };
+            let what = events::FAILURE_FORESEEN;
+            self.entry(warning.since.as_ref(), what, &subject, &warning.message, action)
+        };
+        self.status.warnings.iter().filter(fresh).map(told).collect()
     }
 
     fn isolated(&self, before: &TimelineMark) -> Vec<TimelineEntry> {

@@ -53,6 +53,7 @@ const RULES: &[Rule] = &[
             "continuity-api",
             "continuity-field",
             "continuity-sensors",
+            "continuity-trace",
             "continuity-wire",
             "continuity-dataplane",
         ],
@@ -65,12 +66,17 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "continuity-harness",
-        ours: &["continuity-field", "continuity-wire"],
+        ours: &["continuity-field", "continuity-trace", "continuity-wire"],
         never: &["kube", "aya"],
     },
     Rule {
+        name: "continuity-trace",
+        ours: &["continuity-field"],
+        never: PURE,
+    },
+    Rule {
         name: "continuity-cli",
-        ours: &["continuity-api", "continuity-field"],
+        ours: &["continuity-api", "continuity-field", "continuity-trace"],
         never: &["aya"],
     },
     Rule {

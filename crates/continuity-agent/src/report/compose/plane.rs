@@ -141,7 +141,7 @@ pub(super) fn capable(plane: &Plane) -> Condition {
     }
 }
 
-fn condition(kind: &str, status: &str, reason: &str, message: String) -> Condition {
+pub(super) fn condition(kind: &str, status: &str, reason: &str, message: String) -> Condition {
     Condition {
         type_: kind.to_owned(),
         status: status.to_owned(),

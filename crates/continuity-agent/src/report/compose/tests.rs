@@ -90,7 +90,15 @@ fn snapshot(lanes: Vec<LaneShot>) -> Snapshot {
 }
 
 fn status(snapshot: &Snapshot) -> ContinuityNodeStatus {
-    compose(snapshot, &NodeSample::default(), &identity(), &[], 1, now())
+    compose(
+        snapshot,
+        &NodeSample::default(),
+        &Forecast::default(),
+        &identity(),
+        &[],
+        1,
+        now(),
+    )
 }
 
 #[test]
@@ -263,6 +271,7 @@ fn a_node_that_lacks_something_says_so_in_conditions_and_keeps_the_time() {
     let second = compose(
         &snapshot,
         &NodeSample::default(),
+        &Forecast::default(),
         &identity(),
         &first.conditions,
         2,

@@ -5,6 +5,7 @@ use crate::number::{share, span};
 use continuity_api::node::{BackendState, Regime};
 use continuity_api::plan::CompiledPolicy;
 use continuity_api::policy::Mode;
+use continuity_api::set::EquivalenceSetStatus;
 
 pub(super) fn next(scene: &Scene) -> Vec<String> {
     let Some(policy) = scene.facts.plan.as_ref().map(|plan| &plan.spec.stable) else {
@@ -34,10 +35,31 @@ pub(super) fn next(scene: &Scene) -> Vec<String> {
             span(i64::from(policy.share.slow_start_seconds))
         ));
     }
+    lines.extend(foreseen(scene));
     if lines.is_empty() {
         lines.push(watch(policy));
     }
     lines
+}
+
+/// When what is foreseen is expected to happen, and what it costs until then.
+fn foreseen(scene: &Scene) -> Option<String> {
+    let status = scene.facts.set.status.clone().unwrap_or_default();
+    let expected = status.warnings.iter().filter_map(|warning| {
+        let at = warning.expected.as_ref()?.0;
+        Some((at, warning.pod.clone()))
+    });
+    let (at, pod) = expected.min()?;
+    let left = at.duration_since(scene.clock.now).as_secs();
+    let when = if left > 0 {
+        format!("in about {}", span(left))
+    } else {
+        "any moment now".to_owned()
+    };
+    Some(format!(
+        "at this rate {pod} is killed {when} ({}); until then it gets less the nearer that is, if its peers are better off",
+        scene.at(at)
+    ))
 }
 
 /// How an isolated backend is tested and how long it takes to come back.
@@ -136,6 +158,7 @@ pub(super) fn you(scene: &Scene) -> Vec<String> {
             format!("kubectl describe pod {} -n {namespace}", sick.pod)
         });
     }
+    lines.extend(in_time(&status, &namespace));
     let would = status.would_have.is_some_and(|would| !would.isolated.is_empty());
     if scene.mode == Mode::Observe && would {
         lines.push(format!(
@@ -162,6 +185,19 @@ pub(super) fn you(scene: &Scene) -> Vec<String> {
         lines.push("nothing to do".to_owned());
     }
     lines
+}
+
+/// What can be done before what is foreseen happens.
+fn in_time(status: &EquivalenceSetStatus, namespace: &str) -> Vec<String> {
+    let warned = status.warnings.iter().filter(|warning| !warning.pod.is_empty());
+    let told = warned.take(SPOKEN).map(|warning| match warning.expected {
+        Some(_) => format!(
+            "replace it before it is killed: kubectl delete pod {} -n {namespace}, or raise its memory limit",
+            warning.pod
+        ),
+        None => format!("kubectl describe node {}", warning.node),
+    });
+    told.collect()
 }
 
 impl Scene<'_> {

@@ -1,6 +1,8 @@
 //! What can be wrong with a trace, by line.
 
-use super::{FORMAT, MOST_BYTES, VERSION};
+use continuity_field::RestoreError;
+
+use crate::{FORMAT, MOST_BYTES, VERSION};
 
 /// Why a trace cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -18,8 +20,16 @@ pub enum TraceError {
     #[error("trace: the first line calls itself {0:?}, expected {FORMAT:?}")]
     Format(String),
     /// Another version.
-    #[error("trace: version {0}, this program reads version {VERSION}")]
+    #[error("trace: version {0}, this program reads versions up to {VERSION}")]
     Version(u32),
+    /// A state that is damaged, or of another version of the law.
+    #[error("trace, line {line}: the law's state cannot be taken up: {}", reason(.source.as_ref()))]
+    State {
+        /// Counted from 1.
+        line: usize,
+        /// What the law says of it; none if it is no hexadecimal number.
+        source: Option<RestoreError>,
+    },
     /// A line that is none.
     #[error("trace, line {line}{end}: {source}", end = if *.last { " (the last: the file is cut off)" } else { "" })]
     Syntax {
@@ -62,4 +72,8 @@ pub enum TraceError {
         /// Last in the trace.
         last: u64,
     },
+}
+
+fn reason(error: Option<&RestoreError>) -> String {
+    error.map_or_else(|| "it is no hexadecimal number".to_owned(), ToString::to_string)
 }

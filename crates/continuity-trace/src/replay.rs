@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::io::Read;
 
-use continuity_field::{BackendView, Nanos, OFF, Outcome, SetConfig, SetState, step};
+use continuity_field::{BackendView, Nanos, OFF, Outcome, SetState, step};
 
-use super::{FORMAT, Header, MOST_BYTES, Tick, TraceError, VERSION, digest};
+use crate::{Constants, FORMAT, Header, MOST_BYTES, Tick, TraceError, VERSION, digest};
 
 /// A decision that came out otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Replayed {
     /// Ticks missing: (the last before, the first after). What follows a gap was decided from another state, and may
     /// differ for that reason.
     pub gaps: Vec<(u64, u64)>,
+    /// Ticks that the recorder itself says it could not keep.
+    pub dropped: u64,
     /// Decisions that differ, the first thousand.
     pub differences: Vec<Difference>,
 }
@@ -104,17 +106,10 @@ fn head(line: &[u8]) -> Result<Header, Objection> {
     if name.format != FORMAT {
         return Err(Objection::Ours(TraceError::Format(name.format)));
     }
-    if name.version != VERSION {
+    if !(1..=VERSION).contains(&name.version) {
         return Err(Objection::Ours(TraceError::Version(name.version)));
     }
     serde_json::from_slice(line).map_err(Objection::Parser)
-}
-
-fn config(header: &Header) -> SetConfig {
-    SetConfig {
-        seed: header.seed,
-        ..SetConfig::default()
-    }
 }
 
 fn restart(state: &mut SetState) {
@@ -129,14 +124,20 @@ fn each(
     ticks: &[Tick],
     mut seen: impl FnMut(&Tick, &Outcome, &Outcome),
 ) -> Result<(), TraceError> {
-    let config = config(header);
-    let mut state = SetState::default();
-    let mut before = Outcome::default();
+    let mut config = header.config();
+    let mut state = header.began()?;
+    let mut before = state.outcome().clone();
     for (place, tick) in ticks.iter().enumerate() {
         // The header is line 1.
         let input = tick.input(place + 2)?;
+        if let Some(known) = tick.known(place + 2)? {
+            state = known;
+        }
         if tick.restarted {
             restart(&mut state);
+        }
+        if let Some(constants) = &tick.constants {
+            config = Constants::config(constants);
         }
         let outcome = step(&mut state, &input.samples(), &config, Nanos(tick.now));
         seen(tick, &before, outcome);
@@ -160,6 +161,7 @@ pub fn replay(header: &Header, ticks: &[Tick]) -> Result<Replayed, TraceError> {
         }
         last = Some(tick.tick);
         found.ticks += 1;
+        found.dropped += tick.dropped;
         let decided = digest(outcome);
         if decided != tick.decided && found.differences.len() < MOST_DIFFERENCES {
             found.differences.push(Difference {

@@ -4,24 +4,114 @@ use continuity_field::histogram::{AGE_BUCKETS, BUCKETS};
 use continuity_field::lease::LeaseSample;
 use continuity_field::{
     Advice, BackendId, BackendSample, Distress, Gauge, HostSample, Locality, Nanos, PathSample, Regression,
-    ReportSample, Samples, SetState, Verdict, VerdictKind,
+    ReportSample, Samples, SetConfig, SetState, Verdict, VerdictKind,
 };
 use serde::{Deserialize, Serialize};
 
-use super::TraceError;
+use crate::{Constants, FORMAT, TraceError, VERSION};
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
-    /// [`super::FORMAT`].
+    /// [`FORMAT`].
     pub format: String,
-    /// [`super::VERSION`].
+    /// [`VERSION`].
     pub version: u32,
     /// Where it comes from, for people.
     pub source: String,
-    /// The seed in the set's constants; the others are the preset's.
+    /// The seed in the set's constants; the others are the preset's unless `constants` says otherwise.
     pub seed: u64,
+    /// The constants (default: the preset's).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constants: Option<Constants>,
+    /// What the law knew when the record began: `SetState::save_whole`, in hexadecimal (default: nothing).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub state: String,
+    /// Backends by the law's number, "ip:port" and the pod if there is one, for people (default: none).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backends: Vec<(u64, String)>,
+}
+
+impl Header {
+    /// A record that begins with nothing known and the preset's constants.
+    #[must_use]
+    pub fn fresh(source: String, seed: u64) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            source,
+            seed,
+            constants: None,
+            state: String::new(),
+            backends: Vec::new(),
+        }
+    }
+
+    /// A record that begins in the middle of a set's life.
+    #[must_use]
+    pub fn of(source: String, config: &SetConfig, known: &SetState, backends: Vec<(u64, String)>) -> Self {
+        Self {
+            constants: Some(Constants::from(config)),
+            state: state(known),
+            backends,
+            ..Self::fresh(source, config.seed)
+        }
+    }
+
+    /// The constants that the record began with.
+    pub(crate) fn config(&self) -> SetConfig {
+        self.constants.as_ref().map_or_else(
+            || SetConfig {
+                seed: self.seed,
+                ..SetConfig::default()
+            },
+            Constants::config,
+        )
+    }
+
+    /// What the law knew when the record began.
+    pub(crate) fn began(&self) -> Result<SetState, TraceError> {
+        if self.state.is_empty() {
+            return Ok(SetState::default());
+        }
+        known(&self.state, 1)
+    }
+}
+
+/// Everything that the law knows, as a trace writes it.
+#[must_use]
+pub fn state(known: &SetState) -> String {
+    let mut bytes = Vec::new();
+    known.save_whole(&mut bytes);
+    hexadecimal(&bytes)
+}
+
+fn known(text: &str, line: usize) -> Result<SetState, TraceError> {
+    let bytes = binary(text).ok_or(TraceError::State { line, source: None })?;
+    SetState::restore_whole(&bytes).map_err(|error| TraceError::State {
+        line,
+        source: Some(error),
+    })
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+    ];
+    let digit = |value: u8| DIGITS.get(usize::from(value)).copied().unwrap_or('0');
+    let pairs = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    pairs.map(digit).collect()
+}
+
+fn binary(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let value = |digit: u8| char::from(digit).to_digit(16);
+    let byte = |[high, low]: &[u8; 2]| u8::try_from(value(*high)? << 4 | value(*low)?).ok();
+    pairs.iter().map(byte).collect()
 }
 
 /// One tick.
@@ -37,6 +127,15 @@ pub struct Tick {
     /// The agent was restarted before this tick, with what it had pinned.
     #[serde(default, skip_serializing_if = "is_default")]
     pub restarted: bool,
+    /// Ticks that were decided before this one and are not in the record, since nobody took them away in time.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub dropped: u64,
+    /// What the law knew before this tick, where ticks before it are missing: `SetState::save_whole`, in hexadecimal.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub state: String,
+    /// The constants from this tick on, where they are others than before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constants: Option<Constants>,
     /// Active nodes of the plan.
     #[serde(default, skip_serializing_if = "is_default")]
     pub nodes: u32,
@@ -51,7 +150,7 @@ pub struct Tick {
     pub regression: (u64, i64, i64, i64, i64),
     /// The backends.
     pub backends: Vec<Backend>,
-    /// [`super::digest`] of what was decided.
+    /// [`crate::digest`] of what was decided.
     pub decided: u64,
 }
 
@@ -301,8 +400,8 @@ impl Backend {
 
 /// The samples of a tick, owned.
 #[derive(Debug)]
-pub(super) struct Input {
-    pub(super) interval: Nanos,
+pub(crate) struct Input {
+    pub(crate) interval: Nanos,
     backends: Vec<BackendSample>,
     verdicts: Vec<Verdict>,
     nodes: u32,
@@ -311,7 +410,7 @@ pub(super) struct Input {
 }
 
 impl Input {
-    pub(super) fn samples(&self) -> Samples<'_> {
+    pub(crate) fn samples(&self) -> Samples<'_> {
         Samples {
             interval: self.interval,
             backends: &self.backends,
@@ -339,6 +438,9 @@ impl Tick {
             now: now.0,
             interval: samples.interval.0,
             restarted: false,
+            dropped: 0,
+            state: String::new(),
+            constants: None,
             nodes: samples.advice.active_nodes,
             offered: samples.advice.offered_milli_per_second,
             verdicts: samples.advice.verdicts.iter().map(verdict).collect(),
@@ -348,7 +450,14 @@ impl Tick {
         }
     }
 
-    pub(super) fn input(&self, line: usize) -> Result<Input, TraceError> {
+    /// What the law knew before it, where the line says so.
+    pub(crate) fn known(&self, line: usize) -> Result<Option<SetState>, TraceError> {
+        (!self.state.is_empty())
+            .then(|| known(&self.state, line))
+            .transpose()
+    }
+
+    pub(crate) fn input(&self, line: usize) -> Result<Input, TraceError> {
         let count = self.backends.len() as u64;
         let limit = SetState::MOST_BACKENDS as u64 + 1;
         if count >= limit {
