@@ -105,7 +105,7 @@ struct ct_record {
 	__u16 trust; /* weight of reports, 0..256 */
 	__u16 fixed; /* price of an isolated but needed backend, Q8; 0 = none */
 	__u8 off; /* 1 = isolated or removed: never the memory */
-	__u8 reserved;
+	__u8 pardon; /* part of a failure that says nothing about this backend, in 256ths: the peers fail as well */
 };
 
 _Static_assert(sizeof(struct ct_record) == 64, "a record is one cache line");
@@ -119,7 +119,8 @@ struct ct_choice {
 	__u64 drip; /* (kms from which on << 32) | (backend id + 1); 0 = nothing due */
 	__u8 mem_on; /* 1 = enough backends have live, trusted reports */
 	__u8 reports; /* 1 = reports are in use in this set (wm means something) */
-	__u16 reserved[3];
+	__u8 width; /* 1/64 octaves about lm in which own turnaround is noise: own dead zone */
+	__u8 reserved[5];
 };
 
 _Static_assert(sizeof(struct ct_choice) == 32, "choice words are half a cache line");
@@ -205,18 +206,36 @@ CT_INLINE __s32 ct_lg(__u32 x)
 	return (__s32)((e << 8) + ((x >> 23) & 255));
 }
 
-/* Dead zone: peers that are alike are told apart by their queue only. */
+/* x where it is above 0, else 0, without a branch: the verifier would follow both ways of each. */
+CT_INLINE __s64 ct_above(__s64 x)
+{
+	__s64 mask = ~(x >> 63);
+
+	CT_OPAQUE(mask);
+	return x & mask;
+}
+
+/* Dead zone of so many Q8 octaves: peers that are alike are told apart by their queue only. */
+CT_INLINE __s32 ct_zone(__s32 x, __s32 width)
+{
+	__s64 sign = (__s64)x >> 63, m, y;
+
+	CT_OPAQUE(sign);
+	m = (x ^ sign) - sign;
+	y = 2 * ct_above(m - width);
+	y -= ct_above(y - m);
+	return (__s32)((y ^ sign) - sign);
+}
+
 CT_INLINE __s32 ct_dz(__s32 x)
 {
-	__s32 m = x < 0 ? -x : x;
-	__s32 y;
+	return ct_zone(x, CT_DEAD_ZONE);
+}
 
-	if (m <= CT_DEAD_ZONE)
-		return 0;
-	y = 2 * (m - CT_DEAD_ZONE);
-	if (y > m)
-		y = m;
-	return x < 0 ? -y : y;
+/* What failures weigh at this backend. */
+CT_INLINE __s32 ct_blame(const struct ct_record *b, __s32 x)
+{
+	return x - ((x * b->pardon) >> 8);
 }
 
 /* What is left of the failure penalty: one octave less each second. */
@@ -260,19 +279,19 @@ CT_INLINE __s32 ct_score(const struct ct_record *b, const struct ct_choice *c, _
 	if (b->fixed)
 		return (__s32)b->fixed - (c->reports ? c->wm : c->lm);
 	own = ct_lg(16u * (__u32)ct_inflight(b) + 16u) - c->ownm - b->shl;
-	pen = ct_penalty(b, now);
+	pen = ct_blame(b, ct_penalty(b, now));
 	age = ct_age(now, b->ts);
 	if (b->has && b->trust && age < CT_REPORT_LIFE) {
 		__s32 g1 = (__s32)ct_exp((__u32)age >> 6);
 		__s32 g2 = (__s32)(ct_exp((__u32)age >> 8) * b->trust >> 8);
 
 		return ((ct_reported(b, c, age) * g2 + own * (256 - g2)) >> 8) + pen +
-		       (((__s32)b->e * g1) >> 6);
+		       ct_blame(b, ((__s32)b->e * g1) >> 6);
 	}
 	if (b->lw) {
 		__s32 g = (__s32)ct_exp((__u32)ct_age(now, b->lts) >> 9);
 
-		return ((((__s32)b->lw - c->lm) * g) >> 8) + own + pen;
+		return ((ct_zone((__s32)b->lw - c->lm, 4 * (__s32)c->width) * g) >> 8) + own + pen;
 	}
 	return own + pen;
 }

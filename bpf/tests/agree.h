@@ -64,7 +64,7 @@ CT_INLINE void draw_record(struct ct_case *c, struct ct_record *r, __u32 now)
 	r->trust = (__u16)((e >> 24) & 511) % 257;
 	r->fixed = (e >> 40) & 15 ? 0 : (__u16)(e >> 44) & 8191;
 	r->off = (e >> 60) == 0;
-	r->reserved = 0;
+	r->pardon = (__u8)(e >> 52);
 }
 
 CT_INLINE void draw_case(struct ct_case *c, __u64 number, __u32 now)
@@ -86,6 +86,7 @@ CT_INLINE void draw_case(struct ct_case *c, __u64 number, __u32 now)
 		c->choice.mem = CT_NONE;
 	c->choice.mem_on = (words >> 42) & 1;
 	c->choice.reports = (words >> 43) & 1;
+	c->choice.width = (__u8)(words >> 44);
 	c->choice.drip = 0;
 	c->regression.n = 0;
 	c->regression.sx = c->regression.sy = c->regression.sxx = c->regression.sxy = 0;

@@ -62,6 +62,7 @@ pub fn project(
         ownm: words.ownm,
         mem_on: words.mem_on,
         reports: false,
+        width: u8::try_from(words.width).unwrap_or(u8::MAX),
     };
     let backends = outcome
         .backends
@@ -90,6 +91,7 @@ pub fn differs(last: &Field, next: &Field) -> bool {
         || next.drip != Drip::Keep
         || before.mem_on != after.mem_on
         || before.reports != after.reports
+        || before.width != after.width
         || drifted(before.wm, after.wm)
         || drifted(before.lm, after.lm)
         || drifted(before.ownm, after.ownm)
@@ -127,6 +129,7 @@ fn backend(view: &BackendView, backend: BackendIndex) -> BackendWords {
         trust: u16::try_from(choice.trust.min(256)).unwrap_or(256),
         fixed,
         off: choice.off,
+        pardon: u8::try_from(choice.pardon).unwrap_or(u8::MAX),
     }
 }
 

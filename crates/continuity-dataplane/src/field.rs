@@ -19,6 +19,8 @@ pub struct ChoiceWords {
     pub mem_on: bool,
     /// In-band reports are in use.
     pub reports: bool,
+    /// Dead zone of own turnaround, 1/64 octaves.
+    pub width: u8,
 }
 
 /// The figures of the choice that concern one backend.
@@ -34,6 +36,8 @@ pub struct BackendWords {
     pub fixed: u16,
     /// Isolated: never the memory's answer.
     pub off: bool,
+    /// Part of a failure that says nothing about this backend, in 256ths.
+    pub pardon: u8,
 }
 
 /// The next connect that tests an isolated backend.

@@ -3,10 +3,13 @@
 //! `floor` sums every word of the samples, which nobody who reads them can do without. `idle` is a step over backends
 //! without traffic, `busy` one over backends with 20 answers each in twelve buckets and three that wait. A look (about
 //! every second step at 100 ms) is part of the mean, as in the agent.
+//!
+//! `pressure` is the formula alone, over backends that lie beside each other; its floor adds up what it has to read.
 
 use std::hint::black_box;
 
 use continuity_field::histogram::{AGE_BUCKETS, bucket};
+use continuity_field::pressure::{Signs, Terms};
 use continuity_field::{
     Advice, BackendId, BackendSample, Nanos, Regression, Samples, SetConfig, SetState, step,
 };
@@ -90,10 +93,56 @@ impl Node {
     }
 }
 
+/// Signs of backends that are not alike, as many as fit the first cache.
+fn signs() -> Vec<Signs> {
+    let backend = |id: u32| {
+        let part = f64::from(id % 17) / 17.0;
+        Signs {
+            apart: 3.0 * part - 0.5,
+            known: 1.0 - part / 2.0,
+            failed: part / 9.0,
+            crowd: 4.0 * part - 2.0,
+            rise: part - 0.4,
+            scar: part / 4.0,
+            told: [0.0, part / 3.0, part / 5.0],
+        }
+    };
+    (0..256).map(backend).collect()
+}
+
+fn pressure(criterion: &mut Criterion) {
+    let signs = signs();
+    let mut pressures = vec![0.0; signs.len()];
+    let mut group = criterion.benchmark_group("pressure");
+    group.throughput(Throughput::Elements(signs.len() as u64));
+    group.bench_function("floor", |bencher| {
+        bencher.iter(|| {
+            for (pressure, one) in pressures.iter_mut().zip(black_box(&signs)) {
+                let [path, node, reported] = one.told;
+                let own = one.apart + one.known + one.failed + one.crowd + one.rise + one.scar;
+                *pressure = own + path + node + reported;
+            }
+            black_box(&pressures);
+        });
+    });
+    group.bench_function("formula", |bencher| {
+        bencher.iter(|| {
+            for (pressure, one) in pressures.iter_mut().zip(black_box(&signs)) {
+                *pressure = Terms::of(one).total();
+            }
+            black_box(&pressures);
+        });
+    });
+    group.finish();
+}
+
 fn steps(criterion: &mut Criterion) {
-    for (sets, each) in [(100, 10), (1, 100), (1, 4)] {
+    for (sets, each) in [(100, 10), (1, 100), (1, 4), (10_000, 10), (100, 1_000)] {
         let mut group = criterion.benchmark_group(format!("{sets} sets of {each} backends"));
         group.throughput(Throughput::Elements(sets * each));
+        if sets * each > 10_000 {
+            group.sample_size(20);
+        }
         let mut busy = Node::new(sets, each, true);
         group.bench_function("floor", |bencher| bencher.iter(|| busy.floor()));
         group.bench_function("busy", |bencher| bencher.iter(|| busy.tick()));
@@ -103,5 +152,5 @@ fn steps(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, steps);
+criterion_group!(benches, pressure, steps);
 criterion_main!(benches);

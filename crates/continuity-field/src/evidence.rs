@@ -8,7 +8,7 @@
 
 use crate::look::{Yardstick, weight};
 use crate::track::{Phase, Track};
-use crate::{BackendSample, Evidence, IsolationConfig, Nanos};
+use crate::{BackendSample, ChoiceWords, Evidence, IsolationConfig, Nanos};
 
 /// No good answer for this long, before blatantly late requests count.
 const SPELL_LEAST: Nanos = Nanos::from_millis(500);
@@ -109,6 +109,21 @@ impl Around {
         self.others_failed(track).is_none_or(|at| now.since(at) > LONELY)
     }
 
+    /// What the failures of `track` are pardoned, in 256ths; stays until the share of the peers is clear of a bound.
+    pub(crate) fn pardon(&self, track: &Track) -> u32 {
+        let (failed, ended) = (self.failed - track.failed, self.ended - track.ended);
+        let share = if failed < PARDON_LEAST.0 || ended < PARDON_LEAST.1 {
+            0.0
+        } else {
+            failed / ended
+        };
+        let part = |share: f64| {
+            let above = PARDONS.iter().find(|(bound, _)| share >= *bound);
+            above.map_or(0, |&(_, part)| part)
+        };
+        track.pardon.clamp(part(0.8 * share), part(1.25 * share))
+    }
+
     fn peers_error(&self, track: &Track) -> f64 {
         let ended = (self.ended - track.ended).max(0.0);
         if ended < 1.0 {
@@ -118,6 +133,12 @@ impl Around {
         }
     }
 }
+
+/// Failures of the peers that pardon: at least so many, of so many requests of the last 10 s.
+const PARDON_LEAST: (f64, f64) = (2.0, 50.0);
+/// Error share of the peers from which a failure is pardoned to so many 256ths. One failure is worth 4 octaves where nobody
+/// ever fails; log2 of the odds that it is this backend's own falls by one with each doubling of the share.
+const PARDONS: [(f64, u32); 3] = [(0.02, 224), (0.005, 192), (0.002, 128)];
 
 /// Which single signs count now.
 #[derive(Debug, Clone, Copy)]
@@ -162,13 +183,13 @@ pub(crate) enum Told {
     Bad,
 }
 
-/// Reads the newest report, if it is younger than a second and trusted.
-pub(crate) fn told(track: &Track, sample: &BackendSample, wm: i32, now: Nanos) -> Option<Told> {
+/// Reads the newest report, if it is younger than a second, trusted, and one of enough.
+pub(crate) fn told(track: &Track, sample: &BackendSample, words: &ChoiceWords, now: Nanos) -> Option<Told> {
     let report = sample.report.filter(|report| report.age < Nanos(1_000 << 20))?;
-    if track.trust.weight(now) == 0 {
+    if !words.reports || track.trust.weight(now) == 0 {
         return None;
     }
-    let above = (f64::from(report.level) - f64::from(wm)) / 256.0;
+    let above = (f64::from(report.level) - f64::from(words.wm)) / 256.0;
     Some(if above < libm::log2(4.8) {
         Told::Well
     } else {
@@ -289,4 +310,72 @@ fn late(track: &Track, yardstick: &Yardstick, config: &IsolationConfig, told: bo
 /// A level as time.
 pub(crate) fn micros(level: f64) -> Nanos {
     Nanos::from_micros(crate::number::to_u64(libm::exp2(level.clamp(0.0, 40.0))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BackendId, ReportSample};
+
+    fn failing(failed: f64, ended: f64) -> Track {
+        Track {
+            failed,
+            ended,
+            ..Track::new(BackendId(1), Phase::Normal, Nanos::ZERO)
+        }
+    }
+
+    #[test]
+    fn a_failure_is_pardoned_by_what_its_peers_fail_and_never_by_its_own() {
+        for (peers, own, pardon) in [
+            (0.0, 50.0, 0),
+            (1.0, 0.0, 0),
+            (3.0, 3.0, 128),
+            (10.0, 0.0, 192),
+            (40.0, 1.0, 224),
+        ] {
+            let around = Around {
+                failed: peers + own,
+                ended: 1_100.0,
+                ..Around::default()
+            };
+            let track = failing(own, 100.0);
+            assert_eq!(around.pardon(&track), pardon, "{peers} of 1000 at the peers");
+        }
+    }
+
+    #[test]
+    fn a_pardon_stays_while_the_share_of_the_peers_swings_about_its_bound() {
+        let mut track = failing(0.0, 100.0);
+        for (peers, pardon) in [(6.5, 192), (4.5, 192), (5.5, 192), (3.9, 128), (5.5, 128)] {
+            let around = Around {
+                failed: peers,
+                ended: 1_100.0,
+                ..Around::default()
+            };
+            track.pardon = around.pardon(&track);
+            assert_eq!(track.pardon, pardon, "{peers} of 1000");
+        }
+    }
+
+    #[test]
+    fn a_report_excuses_nobody_while_too_few_report() {
+        let now = Nanos::from_secs(10);
+        let mut track = failing(0.0, 0.0);
+        let mut sample = BackendSample::new(BackendId(1));
+        sample.report = Some(ReportSample {
+            level: 4_000,
+            received: 8,
+            renewed: 8,
+            ..ReportSample::default()
+        });
+        track.trust.observe(&sample, 1.0, 1.0, now);
+        let words = |reports| ChoiceWords {
+            wm: 4_000,
+            reports,
+            ..ChoiceWords::default()
+        };
+        assert_eq!(told(&track, &sample, &words(true), now), Some(Told::Well));
+        assert_eq!(told(&track, &sample, &words(false), now), None);
+    }
 }

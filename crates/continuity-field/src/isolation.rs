@@ -20,6 +20,9 @@ const PROMISING: f64 = 1.585;
 /// Time to the next test after a promising one, and how many such tests a spacing may bring.
 const SOON: Nanos = Nanos::from_secs(1);
 const EXTRA: u32 = 2;
+/// After an answer on a connection that was kept, as late as what isolated the backend, no test is due for so long, and
+/// twice what the answer took: those who stayed find out for nothing.
+const FREE: Nanos = Nanos::from_secs(2);
 /// Relapses counted; 2 s · 2^8 is beyond the longest hold.
 const MOST_RELAPSES: u32 = 8;
 
@@ -46,7 +49,16 @@ pub(crate) fn most(in_service: usize, config: &IsolationConfig) -> usize {
 }
 
 /// Takes over what other nodes said: a release starts the return, an isolation becomes evidence.
-pub(crate) fn heed(tracks: &mut [Track], advice: &Advice<'_>, reasons: &mut Vec<Reason>, now: Nanos) {
+///
+/// A release must be news: given a shortest hold after what isolated the backend here, the time in which word of others is
+/// under way. The longer hold of a relapse is this node's own patience; it does not outweigh others who saw the backend
+/// well since, and who were made to prove it for longer after each relapse themselves.
+pub(crate) fn heed(
+    tracks: &mut [Track],
+    (advice, config): (&Advice<'_>, &IsolationConfig),
+    reasons: &mut Vec<Reason>,
+    now: Nanos,
+) {
     for verdict in advice
         .verdicts
         .iter()
@@ -68,8 +80,12 @@ pub(crate) fn heed(tracks: &mut [Track], advice: &Advice<'_>, reasons: &mut Vec<
                     expires: verdict.expires,
                 }));
             }
-            (VerdictKind::Release, Phase::Isolated(isolation)) if verdict.given >= isolation.hold_until => {
+            (VerdictKind::Release, Phase::Isolated(isolation))
+                if verdict.given >= isolation.since + config.hold =>
+            {
                 track.verdict_given = verdict.given;
+                // The scar keeps a share low until answers heal it; others have given them.
+                track.pressure.scar = 0.0;
                 reasons.push(Reason::ReleasedByOthers {
                     backend: track.id,
                     after: now.since(isolation.since),
@@ -246,6 +262,9 @@ fn take_out(
     let level = track
         .relapses
         .saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX));
+    // Word of others is no relapse that this node saw: it neither doubles the hold nor counts for the next one.
+    let heard = matches!(evidence, Evidence::Shared { .. });
+    let (level, relapses) = if heard { (0, level) } else { (level, level + 1) };
     let hold = Nanos(config.hold.0.saturating_mul(1 << level.min(MOST_RELAPSES)))
         .min(config.hold_most.max(config.hold));
     reasons.push(Reason::Isolated {
@@ -265,7 +284,7 @@ fn take_out(
         level,
         hold_until: now + hold,
     });
-    track.relapses = (level + 1).min(MOST_RELAPSES);
+    track.relapses = relapses.min(MOST_RELAPSES);
     track.relapses_at = now;
     track.tested = false;
     track.extra = (0, now);
@@ -288,16 +307,25 @@ pub(crate) fn forgive(
         return;
     };
     let look = &track.look;
-    if now < isolation.hold_until || look.n < 1.0 || track.run > 0 {
+    if look.n < 1.0 || track.run > 0 {
+        return;
+    }
+    let answered = look.sum / look.n;
+    let clean = answered <= peers.unwrap_or(calm) + (2.0 * spread).clamp(CLEAN.0, CLEAN.1);
+    let hopeful = answered < promising(&isolation.evidence);
+    if isolation.is_slow() && !clean && !hopeful {
+        let free = FREE.max(Nanos(2 * micros(answered).0));
+        track.drip_due = track.drip_due.max(now + free);
+    }
+    if now < isolation.hold_until {
         return;
     }
     // A backend that failed connections must show a new one; one that was late may also answer on an old one.
     if !isolation.is_slow() && !track.tested {
         return;
     }
-    let answered = look.sum / look.n;
-    if answered > peers.unwrap_or(calm) + (2.0 * spread).clamp(CLEAN.0, CLEAN.1) {
-        if answered < promising(&isolation.evidence) {
+    if !clean {
+        if hopeful {
             hasten(track, spacing, now);
         }
         return;
@@ -403,6 +431,20 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_late_answer_on_a_kept_connection_makes_a_test_superfluous() {
+        let now = Nanos::from_secs(100);
+        let mut track = Track::new(BackendId(1), Phase::Normal, now);
+        tested(&mut track, LATE, 400.0, now);
+        track.drip_due = now + Nanos::from_millis(500);
+        let (peers, about) = (Some(level(20.0)), (level(20.0), 0.5));
+        forgive(&mut track, peers, about, SPACING, &mut Vec::new(), now);
+        assert_eq!(track.drip_due, now + FREE);
+        track.look.sum = level(2_000.0);
+        forgive(&mut track, peers, about, SPACING, &mut Vec::new(), now);
+        assert_eq!(track.drip_due, now + Nanos::from_secs(4), "twice what it took");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub mod lease;
 mod look;
 mod number;
 mod outcome;
-mod pressure;
+pub mod pressure;
 mod reason;
 mod regime;
 mod sample;

@@ -28,6 +28,11 @@ const CLEAN: f64 = 1.585;
 /// Good answers of late are counted up to so many: after more, their absence would be noticed too late.
 const RECENT: f64 = 8.0;
 
+/// What was asked for before a gap is left out for this long after it; who answers later than that is late.
+const GAP_MEMORY: Nanos = Nanos::from_secs(60);
+/// Octaves that a level may be off: a bucket of the histogram.
+const BUCKET_WIDTH: f64 = 0.25;
+
 /// What was seen of one backend since the present look began, and what earlier looks found.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Look {
@@ -62,12 +67,14 @@ pub(crate) struct Look {
     pub crowd: u32,
     /// One bit a look, newest lowest: more waited here than at the peers.
     queued: u32,
+    /// When a gap of the counters, or a jump of the clock, was noticed last.
+    gap: Option<Nanos>,
 }
 
 crate::save::code::stored! {
     Look {
         n, sum, late, waiting, oldest, waiting_blatant, overdue, overdue_sum, hits, spell, at, blatant_n, blatant_sum,
-        long, good_at, stale, peers_answered, crowd, queued
+        long, good_at, stale, peers_answered, crowd, queued, gap
     }
 }
 
@@ -170,9 +177,13 @@ pub(crate) fn observe(
 ) {
     let in_use = track.in_use();
     let look = &mut track.look;
+    let known = look.known(now);
     let (mut good, mut timely, mut blatant, mut blatant_sum) = (0.0, 0.0, 0.0, 0.0);
     for (bucket, count) in histogram::counted(&sample.turnaround) {
         let level = histogram::level(bucket);
+        if level > known {
+            continue;
+        }
         let n = f64::from(count);
         look.sum += n * level;
         look.n += n;
@@ -353,9 +364,23 @@ impl Look {
     pub(crate) fn excuse(&mut self, sample: &BackendSample, now: Nanos) {
         let stale = self.stale;
         *self = Self::since(now);
+        self.gap = Some(now);
         self.stale = stale;
         let ages = waiting(sample).1.saturating_sub(u64::from(sample.leases.held));
         self.long = u32::try_from(ages).unwrap_or(u32::MAX);
+    }
+
+    /// Level of the longest answer that was asked for after the last gap. One that was asked for before it seems to have
+    /// taken as long as nobody looked, or as the clock jumped.
+    fn known(&mut self, now: Nanos) -> f64 {
+        let Some(gap) = self.gap else {
+            return f64::INFINITY;
+        };
+        let since = now.since(gap);
+        if since > GAP_MEMORY {
+            self.gap = None;
+        }
+        libm::log2((since.as_micros() as f64).max(1.0)) + BUCKET_WIDTH
     }
 
     /// Forgets what looks found: after isolation or release.
@@ -363,6 +388,7 @@ impl Look {
         *self = Self {
             waiting: self.waiting,
             oldest: self.oldest,
+            gap: self.gap,
             ..Self::default()
         };
     }

@@ -18,8 +18,12 @@ pub struct ChoiceWords {
     pub lm: i32,
     /// `lg(16 · mean own in-flight + 16)`, in Q8 log2 of Q4.
     pub ownm: i32,
+    /// At least half of the backends in use report, so that `wm` is a median of peers: reports may be used at all.
+    pub reports: bool,
     /// The memory may be used as second candidate.
     pub mem_on: bool,
+    /// Octaves about `lm` in which the level of own answers is noise, 1/64, 0 ..= 255.
+    pub width: u32,
 }
 
 /// Words of one backend for the kernel's choice.
@@ -33,6 +37,8 @@ pub struct BackendChoice {
     pub trust: u32,
     /// Fixed score of an isolated backend that must carry (spill), Q8 log2 of µs.
     pub fixed: Option<i32>,
+    /// Part of a failure that says nothing about this backend, because its peers fail as well: 256ths, 0 ..= 255.
+    pub pardon: u32,
 }
 
 /// One real connection for the isolated backend, then again after `every`.

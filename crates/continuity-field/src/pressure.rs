@@ -75,11 +75,82 @@ const REPORTED: (f64, f64) = (2.0, 4.0);
 /// Full trust of reports, of 256.
 const TRUSTED: f64 = 160.0;
 
+/// What the formula needs of one backend, estimated already.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Signs {
+    /// `ln(x / median of the peers)`, no unit.
+    pub apart: f64,
+    /// How well that is known, 0 ..= 1.
+    pub known: f64,
+    /// Share of failed requests, 0 ..= 1.
+    pub failed: f64,
+    /// `log2` of own requests in flight against the mean, each plus one.
+    pub crowd: f64,
+    /// Rise of the level, octaves a second, moving mean times 0.2.
+    pub rise: f64,
+    /// 0 ..= 1.
+    pub scar: f64,
+    /// Terms of signals that not every backend has, made already: path, node, reported.
+    pub told: [f64; 3],
+}
+
+/// The terms of the formula at the head of this module; each is at least 0.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Terms {
+    /// Lateness.
+    pub latency: f64,
+    /// Failures.
+    pub errors: f64,
+    /// Waiting requests.
+    pub queue: f64,
+    /// Getting later.
+    pub momentum: f64,
+    /// Failed of late.
+    pub scar: f64,
+    /// Path, node, reported.
+    pub told: [f64; 3],
+}
+
+impl Terms {
+    /// The formula.
+    #[must_use]
+    #[inline]
+    pub fn of(signs: &Signs) -> Self {
+        Self {
+            latency: ((signs.apart - DEAD_BAND).max(0.0) * signs.known).min(CAP),
+            errors: (signs.failed / ERROR_REFERENCE).min(CAP),
+            queue: (0.25 * signs.crowd).clamp(0.0, 4.0),
+            momentum: signs.rise.clamp(0.0, 2.0),
+            scar: signs.scar,
+            told: signs.told,
+        }
+    }
+
+    /// The pressure: the sum, at least 1.
+    #[must_use]
+    #[inline]
+    pub fn total(&self) -> f64 {
+        let own = self.latency + self.errors + self.queue + self.momentum + self.scar;
+        let [path, node, reported] = self.told;
+        1.0 + own + path + node + reported
+    }
+}
+
 impl Pressure {
+    fn terms(&self) -> Terms {
+        Terms {
+            latency: self.latency,
+            errors: self.errors,
+            queue: self.queue,
+            momentum: self.momentum,
+            scar: self.scar,
+            told: [self.path, self.node, self.reported],
+        }
+    }
+
     /// The sum, at least 1.
     pub(crate) fn total(&self) -> f64 {
-        let own = self.latency + self.errors + self.queue + self.momentum + self.scar;
-        1.0 + own + self.path + self.node + self.reported
+        self.terms().total()
     }
 
     /// What the slots answer to. Queue, momentum, reports and the first octave of latency are left to the choice, which sees
@@ -118,19 +189,25 @@ pub(crate) fn weigh(track: &mut Track, sample: &BackendSample, peers: Option<f64
     } else {
         known
     };
-    pressure.latency = ((apart - DEAD_BAND).max(0.0) * known).min(CAP);
-    let share = track.failed / (track.ended + 5.0);
-    pressure.errors = (share / ERROR_REFERENCE).min(CAP);
     let queue = libm::log2((f64::from(queued(sample)) + 1.0) / (ground.in_flight + 1.0));
-    pressure.queue = (0.25 * queue).clamp(0.0, 4.0);
     let slope = match (track.level, pressure.before) {
         (Some(level), Some(before)) if dt > 0.0 => (level - before) / dt,
         _ => 0.0,
     };
     pressure.before = track.level;
     let gain = (dt / 2.0).min(1.0);
-    pressure.momentum =
-        (pressure.momentum + gain * (0.2 * slope * known - pressure.momentum)).clamp(0.0, 2.0);
+    let terms = Terms::of(&Signs {
+        apart,
+        known,
+        failed: track.failed / (track.ended + 5.0),
+        crowd: queue,
+        rise: pressure.momentum + gain * (0.2 * slope * known - pressure.momentum),
+        ..Signs::default()
+    });
+    pressure.latency = terms.latency;
+    pressure.errors = terms.errors;
+    pressure.queue = terms.queue;
+    pressure.momentum = terms.momentum;
     pressure.node = node(sample, track.fear.pressure());
     track.pressure.path = path(track, sample, dt);
     track.pressure.reported = reported(track, sample, ground);

@@ -266,14 +266,20 @@ fn judge(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, now: N
         let peers = pressure::median_without(&state.levels, track.level.filter(|_| track.in_use()));
         if track.in_use() {
             let yardstick = rule.with(peers);
-            let told = evidence::told(track, sample, state.outcome.words.wm, now);
+            track.pardon = around.pardon(track);
+            let told = evidence::told(track, sample, &state.outcome.words, now);
             let found = evidence::judge(track, &yardstick, &around, &config.isolation, (armed, told), now);
             track.evidence = found.map(|(evidence, _)| evidence);
             track.single = found.is_some_and(|(_, single)| single);
         }
     }
     isolation::relax(&mut state.tracks, config, reasons, now);
-    isolation::heed(&mut state.tracks, &samples.advice, reasons, now);
+    isolation::heed(
+        &mut state.tracks,
+        (&samples.advice, &config.isolation),
+        reasons,
+        now,
+    );
     if config.isolation.enabled {
         isolation::decide(&mut state.tracks, config, reasons, now);
     }
@@ -346,7 +352,7 @@ fn project(
         now,
         &state.tracks,
         samples.backends,
-        state.outcome.words,
+        (state.outcome.words, state.baseline.spread()),
         &mut state.ints,
     );
 }

@@ -83,6 +83,8 @@ pub(crate) struct Track {
     pub watch: Option<Box<Watch>>,
     /// Its part in the game that the regret overlay plays.
     pub player: Player,
+    /// What its failures are pardoned, 256ths.
+    pub pardon: u32,
     /// Values that are shown at every step and seldom change.
     pub shown: Shown,
 }
@@ -150,6 +152,7 @@ impl Track {
             segments: 0.0,
             watch: None,
             player: Player::default(),
+            pardon: 0,
             shown: Shown::default(),
         }
     }

@@ -25,7 +25,7 @@ pub(crate) fn publish(state: &mut SetState, samples: &Samples<'_>, config: &SetC
         } else {
             0.0
         };
-        let choice = word::backend(track, fair, state.spill.price, now);
+        let choice = word::backend(track, fair, (state.spill.price, outcome.words.reports), now);
         let view = BackendView {
             id: track.id,
             state: standing(track),

@@ -1,4 +1,4 @@
-//! A step allocates nothing once its buffers have their size, whatever happens meanwhile.
+//! A step allocates nothing once its buffers have their size, whatever happens meanwhile; and what those buffers take.
 
 use continuity_field::histogram::{age_bucket, bucket};
 use continuity_field::{
@@ -71,4 +71,47 @@ fn a_step_allocates_nothing_after_the_warm_up() {
         assert!(tick < 1_200 || used.count_total == 0, "tick {tick}: {used:?}");
     }
     assert!(isolated > 0, "the fault was seen after the warm-up too");
+}
+
+/// Bytes that a set of so many backends holds after a minute, the state itself included.
+fn bytes(count: u64) -> u64 {
+    let mut kept = None;
+    let used = allocation_counter::measure(|| {
+        let mut state = SetState::default();
+        let mut now = Nanos::from_secs(1_000);
+        for tick in 0..600 {
+            now = now + TICK;
+            let mut backends = Vec::new();
+            // The samples are the caller's.
+            allocation_counter::opt_out(|| {
+                backends = (0..count).map(|id| BackendSample::new(BackendId(id))).collect();
+                fill(&mut backends, tick, now);
+            });
+            let samples = Samples {
+                interval: TICK,
+                backends: &backends,
+                advice: Advice::default(),
+                regression: Regression::default(),
+            };
+            step(&mut state, &samples, &SetConfig::default(), now);
+            allocation_counter::opt_out(|| drop(backends));
+        }
+        kept = Some(state);
+    });
+    let heap = u64::try_from(used.bytes_current).unwrap_or(u64::MAX >> 1);
+    drop(kept);
+    heap + std::mem::size_of::<SetState>() as u64
+}
+
+#[test]
+fn a_set_takes_five_kibibytes_and_a_backend_less_than_two() {
+    let (few, many) = (bytes(4), bytes(64));
+    let each = (many - few) / 60;
+    let set = few - 4 * each;
+    println!(
+        "memory: {set} bytes a set and {each} a backend; the caller's sample of a backend {}",
+        std::mem::size_of::<BackendSample>()
+    );
+    assert!(set <= 5 << 10, "{set} bytes a set");
+    assert!(each <= 2 << 10, "{each} bytes a backend");
 }

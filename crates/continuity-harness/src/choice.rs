@@ -45,8 +45,10 @@ pub struct Words {
     pub mem_on: u8,
     /// 1 = reports are in use.
     pub reports: u8,
+    /// Dead zone of own turnaround, 1/64 octaves.
+    pub width: u8,
     /// Always 0.
-    pub reserved: [u16; 3],
+    pub reserved: [u8; 5],
 }
 
 impl Default for Words {
@@ -59,7 +61,8 @@ impl Default for Words {
             drip: 0,
             mem_on: 0,
             reports: 0,
-            reserved: [0; 3],
+            width: 0,
+            reserved: [0; 5],
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod trace;
+mod unseen;
 mod windtunnel;
 
 use std::io::{IsTerminal, Write};
@@ -32,6 +33,8 @@ enum Verb {
     Run(Run),
     /// Run a whole profile, judge it by targets and gates, and write everything down.
     Windtunnel(windtunnel::Windtunnel),
+    /// Draw scenarios that are in no file, and gate the law against its peers in them.
+    Unseen(unseen::Unseen),
     /// Record what one node of a run is asked and decides.
     Record(trace::Record),
     /// Decide a trace again; differences and gaps are said.
@@ -106,6 +109,8 @@ pub(crate) enum CommandError {
     Missed(usize),
     #[error("schema: {0}")]
     Schema(#[from] serde_json::Error),
+    #[error("scenario file: {0}")]
+    Yaml(serde_yaml_ng::Error),
 }
 
 impl CommandError {
@@ -118,9 +123,12 @@ impl CommandError {
             Self::Output(error) => error.category() == ErrorCategory::Input,
             Self::File { category, .. } => *category == ErrorCategory::Input,
             Self::Peer(_) | Self::Profile(_) | Self::Target(_) | Self::Trace(_) => true,
-            Self::Folder { .. } | Self::Print(_) | Self::Schema(_) | Self::Missed(_) | Self::Differs(_) => {
-                false
-            }
+            Self::Folder { .. }
+            | Self::Print(_)
+            | Self::Schema(_)
+            | Self::Yaml(_)
+            | Self::Missed(_)
+            | Self::Differs(_) => false,
         };
         ExitCode::from(if input { 2 } else { 1 })
     }
@@ -132,6 +140,7 @@ impl Command {
         match self.verb {
             Verb::Run(run) => run.run(&mut out),
             Verb::Windtunnel(windtunnel) => windtunnel.run(&mut out),
+            Verb::Unseen(unseen) => unseen.run(&mut out),
             Verb::Record(record) => record.run(&mut out),
             Verb::Replay(replay) => replay.run(&mut out),
             Verb::Explain(explain) => explain.run(&mut out),

@@ -109,8 +109,10 @@ impl Experiment {
             let first = cells.len();
             let heeds =
                 |peer: &&Peer| scenario.rollout.is_none() || peer.build(scenario, 0).heeds_endpoints();
+            let zoned = |peer: &&Peer| scenario.zones == 1 || peer.build(scenario, 0).heeds_zones();
             let fits = |peer: &&Peer| peer.takes_part(scenario.contest);
-            let peers: Vec<Peer> = self.peers.iter().filter(fits).filter(heeds).copied().collect();
+            let peers = self.peers.iter().filter(fits).filter(heeds).filter(zoned);
+            let peers: Vec<Peer> = peers.copied().collect();
             for peer in &peers {
                 cells.push(Cell {
                     scenario: scenario.name.clone(),

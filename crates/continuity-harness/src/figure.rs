@@ -35,6 +35,8 @@ pub struct Figures {
     pub fault_p99: f64,
     /// 99.9th percentile in the window.
     pub fault_p999: f64,
+    /// 99th percentile in the window, every failure counted as the client's patience.
+    pub burden_p99: f64,
     /// Refused or reset, percent of the run.
     pub error_percent: f64,
     /// Timed out, percent of the run.
@@ -110,6 +112,7 @@ pub fn figures(scenario: &Scenario, recording: &Recording) -> Figures {
         fault_p50: quantile(&window, 0.5),
         fault_p99: quantile(&window, 0.99),
         fault_p999: quantile(&window, 0.999),
+        burden_p99: quantile(&burdens(inside(), scenario.client.timeout_millis), 0.99),
         error_percent: percent(&|attempt| matches!(attempt.end, End::Refused | End::Reset)),
         timeout_percent: percent(&|attempt| attempt.end == End::TimedOut),
         sick_percent: part(on_sick, window.len()),
@@ -142,6 +145,19 @@ pub fn figures(scenario: &Scenario, recording: &Recording) -> Figures {
 /// Times of attempts, µs, shortest first.
 fn sorted<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Vec<u32> {
     let mut times: Vec<u32> = attempts.map(|attempt| attempt.micros).collect();
+    times.sort_unstable();
+    times
+}
+
+/// The same with every failure as the client's patience.
+fn burdens<'a>(attempts: impl Iterator<Item = &'a Attempt>, patience_millis: u64) -> Vec<u32> {
+    let patience = crate::span::micros(patience_millis * MILLI);
+    let mut times: Vec<u32> = attempts
+        .map(|attempt| match attempt.end {
+            End::Answered => attempt.micros,
+            _ => patience,
+        })
+        .collect();
     times.sort_unstable();
     times
 }

@@ -38,7 +38,7 @@ const UNSEEN: i32 = i32::MIN;
 pub struct Plan {
     /// Nodes that send.
     pub nodes: u32,
-    /// Requests of all nodes, thousandths a second.
+    /// Connects of all nodes, thousandths a second.
     pub milli_per_second: u64,
     /// Verdicts of others, on the clock of a node without clock steps.
     pub verdicts: Vec<Verdict>,
@@ -81,6 +81,8 @@ pub struct Law<A> {
     agents: scenario::Agent,
     /// kube-proxy's dice, for what passes through.
     dice: Random,
+    /// Updates of the memory that another CPU overwrites, permille, and which.
+    races: (u32, Random),
     /// Memory of the backends, as their own nodes see it.
     floors: Vec<Floors>,
 }
@@ -92,15 +94,20 @@ impl<A: Agent> Law<A> {
         let node = |node: u32| {
             let own = hash(seed, u64::from(node));
             let cursor = u32::try_from(own >> 32).unwrap_or(0);
+            let reach: Vec<bool> = (0..scenario.backends.count)
+                .map(|backend| scenario.reaches(node, backend))
+                .collect();
             Node {
-                kernel: Kernel::new(backends, cursor),
+                kernel: Kernel::new(&reach, cursor),
                 agent: agent(own, backends),
                 beat: 0,
             }
         };
+        // Nodes report connects, not requests: a kept connection is one of them.
+        let each = scenario.client.connections.map_or(1, |kept| kept.requests.max(1));
         let plan = Plan {
             nodes: scenario.nodes,
-            milli_per_second: crate::span::nanos(scenario.rate() / 1e6),
+            milli_per_second: crate::span::nanos(scenario.rate() / f64::from(each) / 1e6),
             verdicts: Vec::new(),
         };
         let board = scenario
@@ -113,6 +120,7 @@ impl<A: Agent> Law<A> {
             board,
             agents: scenario.agent.clone(),
             dice: Random::new(seed, "vip"),
+            races: (scenario.gossip.races_permille, Random::new(seed, "races")),
             floors: vec![Floors::default(); usize::try_from(scenario.backends.count).unwrap_or(0)],
         }
     }
@@ -122,6 +130,19 @@ impl<A: Agent> Law<A> {
         let node = u32::try_from(node).unwrap_or(u32::MAX);
         let offset = self.agents.offset(node, self.plan.nodes, now);
         (now + BOOT).saturating_add_signed(offset)
+    }
+
+    /// A report arrives; the word that it writes may be lost to another CPU.
+    fn hear(&mut self, node: usize, backend: usize, report: &Report, now: u32) {
+        let (permille, chance) = &mut self.races;
+        let lost = *permille > 0 && chance.below(1_000) < usize::try_from(*permille).unwrap_or(0);
+        if let Some(Node { kernel, .. }) = self.nodes.get_mut(node) {
+            let before = kernel.chooser.words.mem;
+            kernel.chooser.report(backend, report, now);
+            if lost {
+                kernel.chooser.words.mem = before;
+            }
+        }
     }
 
     fn dead(&self, node: usize, now: u64) -> bool {
@@ -160,9 +181,9 @@ impl<A: Agent> Policy for Law<A> {
         let clock = self.clock(node, now);
         if let Some(node) = self.nodes.get_mut(node) {
             node.kernel.connected(backend);
-            if let Some(report) = report {
-                node.kernel.chooser.report(backend, report, kms(clock));
-            }
+        }
+        if let Some(report) = report {
+            self.hear(node, backend, report, kms(clock));
         }
     }
 
@@ -185,8 +206,8 @@ impl<A: Agent> Policy for Law<A> {
         let took = micros(clock.saturating_sub(sent));
         kernel.chooser.answer(done.backend, took, done.tag, now);
         if let Some(report) = &done.report {
-            kernel.chooser.report(done.backend, report, now);
             kernel.chooser.pair(done.backend, report.l, took);
+            self.hear(done.node, done.backend, report, now);
         }
     }
 
@@ -197,6 +218,9 @@ impl<A: Agent> Policy for Law<A> {
             self.plan.verdicts.extend_from_slice(board.plan(now));
         }
         if let Some(Node { kernel, agent, beat }) = self.nodes.get_mut(node) {
+            if self.board.is_some() {
+                verdict::release_spent(&mut self.plan.verdicts, agent.views(), Nanos(clock));
+            }
             agent.tick(kernel, &self.plan, clock);
             *beat = now;
             if let Some(board) = &mut self.board {
@@ -239,6 +263,10 @@ impl<A: Agent> Policy for Law<A> {
     }
 
     fn heeds_endpoints(&self) -> bool {
+        true
+    }
+
+    fn heeds_zones(&self) -> bool {
         true
     }
 

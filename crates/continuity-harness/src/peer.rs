@@ -2,6 +2,7 @@
 
 pub mod admission;
 mod ewma;
+mod look;
 mod outlier;
 mod prequal;
 mod simple;
@@ -154,6 +155,11 @@ const BALANCERS: &[Peer] = &[
         "prequal+penalty",
         "the same, a failing backend avoided for 5 s",
         prequal::penalised,
+    ),
+    oracle(
+        "oracle-looks",
+        "two at random, true queues; who is sick known after one look of each node",
+        look::pair,
     ),
     oracle(
         "oracle-p2c",

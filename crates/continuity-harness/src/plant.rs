@@ -8,6 +8,7 @@
 mod agenda;
 mod backend;
 mod client;
+mod foreign;
 mod herald;
 mod memory;
 mod probe;
@@ -63,6 +64,8 @@ struct Plant<'a> {
     ticks: Random,
     /// Who calls, who is tried again, the rogue.
     crowd: Random,
+    /// Another Service on the same pods.
+    others: Random,
     /// Whether requests are recorded beside attempts.
     counts: bool,
     /// Mean work before any cut, ns: what an oracle is told.
@@ -147,6 +150,7 @@ impl<'a> Plant<'a> {
             losses: Random::new(seed, "losses"),
             ticks: Random::new(seed, "ticks"),
             crowd: Random::new(seed, "crowd"),
+            others: Random::new(seed, "others"),
             mean: mean(&scenario.service),
             probes: Vec::new(),
             one_way: scenario.network.one_way_micros * 1_000,
@@ -181,6 +185,9 @@ impl<'a> Plant<'a> {
         if self.scenario.memory.is_some() {
             self.agenda.late(SECOND, Event::Memory);
         }
+        if let Some(sharing) = &self.scenario.sharing {
+            self.agenda.late(sharing.from_millis * MILLI, Event::Foreign);
+        }
         self.open_load();
     }
 
@@ -188,6 +195,7 @@ impl<'a> Plant<'a> {
         match event {
             Event::Arrival => self.arrival(now),
             Event::Rogue => self.rogue(now),
+            Event::Foreign => self.foreign(now),
             Event::Thought(client) => self.thought(now, client),
             Event::Retry(place) => self.retry(now, place),
             Event::Restart(node) => self.restart(now, node),
@@ -206,20 +214,12 @@ impl<'a> Plant<'a> {
     }
 
     fn draw(&mut self) -> u64 {
-        let millis = match self.scenario.service {
-            Service::Normal {
-                mean_millis,
-                sigma_millis,
-                least_millis,
-            } => (mean_millis + sigma_millis * self.work.normal()).max(least_millis),
-            Service::Exponential { mean_millis } => mean_millis * self.work.exponential(),
-            Service::Fixed { millis } => millis,
-            Service::Uniform {
-                low_millis,
-                high_millis,
-            } => low_millis + (high_millis - low_millis) * self.work.uniform(),
-        };
-        nanos(millis / 1e3)
+        work(&self.scenario.service, &mut self.work)
+    }
+
+    /// The same work from a stream of its own, so that rows and arrivals do not notice.
+    fn draw_foreign(&mut self) -> u64 {
+        work(&self.scenario.service, &mut self.others)
     }
 
     fn back(&mut self, now: u64, back: Back) {
@@ -314,6 +314,24 @@ impl<'a> Plant<'a> {
         }
         self.probes = probes;
     }
+}
+
+/// Work of one request at speed 1, ns.
+fn work(service: &Service, random: &mut Random) -> u64 {
+    let millis = match *service {
+        Service::Normal {
+            mean_millis,
+            sigma_millis,
+            least_millis,
+        } => (mean_millis + sigma_millis * random.normal()).max(least_millis),
+        Service::Exponential { mean_millis } => mean_millis * random.exponential(),
+        Service::Fixed { millis } => millis,
+        Service::Uniform {
+            low_millis,
+            high_millis,
+        } => low_millis + (high_millis - low_millis) * random.uniform(),
+    };
+    nanos(millis / 1e3)
 }
 
 /// Mean work in ns; the cut of a normal distribution is left out, which no oracle minds.

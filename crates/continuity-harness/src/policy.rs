@@ -127,6 +127,11 @@ pub trait Policy {
         false
     }
 
+    /// Whether the row keeps to the zone of each node; one that does not is left out of scenarios with zones.
+    fn heeds_zones(&self) -> bool {
+        false
+    }
+
     /// Backends that `node` has isolated now; for the count of transitions.
     fn isolated(&self, node: usize) -> usize {
         let _ = node;

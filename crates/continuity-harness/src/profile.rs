@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 use crate::experiment::Experiment;
 use crate::peer;
-use crate::scenario::{Contest, Scenario, ScenarioError, names, shipped};
+use crate::scenario::{Contest, Scenario, ScenarioError, names, shipped, unseen};
 
 /// How much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -31,11 +31,12 @@ const ROWS: &[&str] = &[
     "ewma+penalty",
     "prequal",
     "prequal+penalty",
+    "oracle-looks",
     "oracle-p2c",
     "oracle-best",
 ];
-/// The few that stand for them.
-const FEW: &[&str] = &[
+/// The few that stand for them, in the smaller part of the table and in scenarios that are in no file.
+pub const FEW: &[&str] = &[
     "law",
     "law+reports",
     "random",
@@ -44,6 +45,7 @@ const FEW: &[&str] = &[
     "ewma",
     "ewma+penalty",
     "prequal",
+    "oracle-looks",
     "oracle-p2c",
 ];
 /// Fewer still, for long runs.
@@ -74,11 +76,15 @@ const SMOKE_ROWS: &[&str] = &[
     "random",
     "p2c",
     "ewma+penalty",
+    "oracle-looks",
     "oracle-p2c",
     "none",
     "gradient2+partition",
     "central",
 ];
+
+/// Drawn scenarios of every change; `unseen` draws any others.
+const DRAWN: u64 = 12;
 
 /// Why a profile cannot be made: a name in it is wrong.
 #[derive(Debug, thiserror::Error)]
@@ -119,7 +125,11 @@ impl Profile {
             })
         };
         match self {
-            Self::Ci => Ok(vec![part(SMOKE, SMOKE_ROWS, &[], &[])?]),
+            Self::Ci => {
+                let mut drawn = part(&[], SMOKE_ROWS, &[], &[])?;
+                drawn.scenarios = (1..=DRAWN).map(|seed| unseen(seed, false)).collect();
+                Ok(vec![part(SMOKE, SMOKE_ROWS, &[], &[])?, drawn])
+            }
             Self::Grid => Ok(vec![part(
                 &["S0", "S1", "S5", "S7"],
                 &[

@@ -5,6 +5,7 @@
 //! without further questions. Left out: peers and seeds, which belong to the command line.
 
 mod agent;
+mod class;
 mod client;
 mod error;
 mod fault;
@@ -12,7 +13,9 @@ mod gossip;
 mod load;
 mod memory;
 mod rollout;
+mod sharing;
 mod shipped;
+mod unseen;
 
 #[cfg(test)]
 mod tests;
@@ -21,14 +24,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use agent::{Agent, ClockStep, Death, Stall};
-pub use client::{Caller, Client, Connections, Level, Retries, Rogue};
+pub use client::{Caller, Client, Connections, Retries, Rogue};
 pub use error::{ErrorCategory, ScenarioError};
 pub use fault::{Fault, Kind, Target};
 pub use gossip::{Gossip, Lie};
 pub use load::{Closed, Load, LoadStep};
 pub use memory::Memory;
 pub use rollout::{Rollout, Step};
+pub use sharing::Sharing;
 pub use shipped::{names, shipped};
+pub use unseen::unseen;
 
 /// Version of the file format.
 pub const VERSION: u32 = 1;
@@ -97,6 +102,13 @@ pub struct Scenario {
     /// How in-band reports travel.
     #[serde(default)]
     pub gossip: Gossip,
+    /// Another Service on the same pods.
+    #[serde(default)]
+    pub sharing: Option<Sharing>,
+    /// Zones: each node uses the backends of its own alone. Nodes and backends are dealt out to them in turn. Only rows
+    /// that know zones take part.
+    #[serde(default = "single")]
+    pub zones: u32,
 }
 
 /// What a scenario is about.
@@ -112,6 +124,10 @@ pub enum Contest {
 
 const fn ten() -> u32 {
     10
+}
+
+const fn single() -> u32 {
+    1
 }
 
 /// A span of the run.
@@ -213,6 +229,12 @@ impl Scenario {
         self.load.per_backend_second * f64::from(self.backends.count)
     }
 
+    /// Whether `node` may use `backend`: both are of one zone.
+    #[must_use]
+    pub fn reaches(&self, node: u32, backend: u32) -> bool {
+        node % self.zones == backend % self.zones
+    }
+
     /// Whether every number makes sense.
     ///
     /// # Errors
@@ -297,7 +319,16 @@ impl Scenario {
         if let Some(memory) = &self.memory {
             memory.check(self.duration_millis)?;
         }
-        Ok(())
+        if let Some(sharing) = &self.sharing {
+            sharing.check(self.duration_millis)?;
+        }
+        // A rolling update tells all nodes of every backend.
+        let most = if self.rollout.is_some() {
+            1
+        } else {
+            self.backends.count
+        };
+        range("zones", f64::from(self.zones), 1.0, f64::from(most))
     }
 }
 

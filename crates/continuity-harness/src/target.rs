@@ -1,7 +1,9 @@
 //! What the law must reach: bounds on figures of named scenarios, read from a file, judged with their intervals.
 //!
 //! The shipped list is `targets.yaml`. A bound may be a number, or a multiple of another row's figure in the same seeds.
-//! Invariant: a target whose cells were run is judged; one whose cells were not is not counted as reached.
+//! Where physics or information forbids a bound, an answer stands beside it: what can be reached at all in the same plant,
+//! and why. Invariants: a target whose cells were run is judged; one whose cells were not is not counted as reached; an
+//! answered target stays short, and fails like any other when it misses its answer.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +24,40 @@ pub struct Targets {
     pub version: u32,
     /// The bounds.
     pub targets: Vec<Target>,
+    /// Gates that cannot be open, with what can be reached.
+    #[serde(default)]
+    pub gates: Vec<GateAnswer>,
+}
+
+/// What can be reached where a target cannot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// The mean over the seeds may be at most this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<Bound>,
+    /// The mean over the seeds must be at least this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<Bound>,
+    /// Why not more.
+    pub why: String,
+}
+
+/// What can be reached where a gate cannot be open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateAnswer {
+    /// Scenario.
+    pub scenario: String,
+    /// Nodes that it holds for.
+    #[serde(default = "ten")]
+    pub nodes: u32,
+    /// Which gate.
+    pub gate: String,
+    /// Which figure of the law is held against the bound.
+    pub figure: String,
+    /// The bound, and why not more.
+    pub answer: Answer,
 }
 
 /// One bound.
@@ -44,6 +80,9 @@ pub struct Target {
     /// The mean over the seeds must be at least this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<Bound>,
+    /// What can be reached, if that cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
 }
 
 const fn ten() -> u32 {
@@ -125,6 +164,17 @@ pub struct Judgement {
     pub reached: bool,
     /// The 95 % interval lies wholly on one side of the bound.
     pub certain: bool,
+    /// If short and answered: the bound of the answer, mean over the seeds, and whether the mean reaches it.
+    pub answered: Option<(f64, bool)>,
+}
+
+impl Judgement {
+    /// Whether it makes a run fail: short, and not at its answer. With `noise` only where the interval leaves no doubt.
+    #[must_use]
+    pub fn fails(&self, noise: bool) -> bool {
+        let answered = self.answered.is_some_and(|(_, reached)| reached);
+        !self.reached && !answered && (self.certain || !noise)
+    }
 }
 
 impl Targets {
@@ -146,22 +196,15 @@ impl Targets {
             return Err(TargetError::Version { found: list.version });
         }
         for target in &list.targets {
-            let bound = match (&target.at_most, &target.at_least) {
-                (Some(bound), None) | (None, Some(bound)) => bound,
-                _ => return Err(TargetError::Bounds(target.name())),
-            };
-            let other = match bound {
-                Bound::Other(other) => other.figure.as_ref(),
-                Bound::Number(_) => None,
-            };
-            for figure in [Some(&target.figure), other].into_iter().flatten() {
-                if named(figure).is_none() {
-                    return Err(TargetError::Figure {
-                        target: target.name(),
-                        figure: figure.clone(),
-                    });
-                }
+            let name = || target.name();
+            check(name, &target.figure, &target.at_most, &target.at_least)?;
+            if let Some(answer) = &target.answer {
+                check(name, &target.figure, &answer.at_most, &answer.at_least)?;
             }
+        }
+        for gate in &list.gates {
+            let name = || format!("{} N={} {}", gate.scenario, gate.nodes, gate.gate);
+            check(name, &gate.figure, &gate.answer.at_most, &gate.answer.at_least)?;
         }
         Ok(list)
     }
@@ -189,48 +232,128 @@ impl Target {
         format!("{} N={} {} {}", self.scenario, self.nodes, self.row, self.figure)
     }
 
+    #[cfg(test)]
     fn bound(&self) -> Option<&Bound> {
         self.at_most.as_ref().or(self.at_least.as_ref())
-    }
-
-    /// The bound of each seed.
-    fn bounds(&self, cells: &[Cell], seeds: usize) -> Option<Vec<f64>> {
-        match self.bound()? {
-            Bound::Number(number) => Some(vec![*number; seeds]),
-            Bound::Other(other) => {
-                let scenario = other.scenario.as_ref().unwrap_or(&self.scenario);
-                let row = other.row.as_ref().unwrap_or(&self.row);
-                let cell = find(cells, scenario, other.nodes.unwrap_or(self.nodes), row)?;
-                let figure = named(other.figure.as_ref().unwrap_or(&self.figure))?;
-                let one = |run| other.factor * figure(run) + other.plus;
-                Some(cell.runs.iter().map(one).collect())
-            }
-        }
     }
 
     fn judge(&self, cells: &[Cell]) -> Option<Judgement> {
         let cell = find(cells, &self.scenario, self.nodes, &self.row)?;
         let figure: Figure = named(&self.figure)?;
         let found: Vec<f64> = cell.runs.iter().map(figure).collect();
-        let bounds = self.bounds(cells, found.len())?;
-        let sign = if self.at_most.is_some() { 1.0 } else { -1.0 };
-        let never = found.iter().chain(&bounds).any(|value| !value.is_finite());
-        let excess = Interval::of(
-            found
-                .iter()
-                .zip(&bounds)
-                .map(|(found, bound)| sign * (found - bound)),
-        );
-        let reached = !never && excess.is_some_and(|excess| excess.mean <= 1e-9);
-        let half = excess.and_then(|excess| excess.half).unwrap_or(f64::INFINITY);
+        let place = Place {
+            scenario: &self.scenario,
+            nodes: self.nodes,
+            row: &self.row,
+            figure: &self.figure,
+        };
+        let held = place.hold(cells, &found, (&self.at_most, &self.at_least))?;
+        let never = found.iter().any(|value| !value.is_finite());
+        let answer = self.answer.as_ref().filter(|_| !held.reached);
+        let answer = answer.and_then(|own| place.hold(cells, &found, (&own.at_most, &own.at_least)));
         Some(Judgement {
             target: self.clone(),
             found: Interval::of(found).filter(|_| !never),
+            bound: held.bound,
+            reached: held.reached,
+            certain: held.certain,
+            answered: answer.map(|held| (held.bound, held.reached)),
+        })
+    }
+}
+
+impl GateAnswer {
+    /// The bound and whether the law's row reaches it; none without its cells.
+    #[must_use]
+    pub fn judge(&self, cells: &[Cell], row: &str) -> Option<(f64, bool)> {
+        let cell = find(cells, &self.scenario, self.nodes, row)?;
+        let found: Vec<f64> = cell.runs.iter().map(named(&self.figure)?).collect();
+        let place = Place {
+            scenario: &self.scenario,
+            nodes: self.nodes,
+            row,
+            figure: &self.figure,
+        };
+        let held = place.hold(cells, &found, (&self.answer.at_most, &self.answer.at_least))?;
+        Some((held.bound, held.reached))
+    }
+}
+
+/// Where a figure stands; what another bound does not name is as here.
+struct Place<'a> {
+    scenario: &'a str,
+    nodes: u32,
+    row: &'a str,
+    figure: &'a str,
+}
+
+/// A figure beside its bound.
+struct Held {
+    bound: f64,
+    reached: bool,
+    certain: bool,
+}
+
+impl Place<'_> {
+    /// The bound of each seed.
+    fn bounds(&self, cells: &[Cell], bound: &Bound, seeds: usize) -> Option<Vec<f64>> {
+        match bound {
+            Bound::Number(number) => Some(vec![*number; seeds]),
+            Bound::Other(other) => {
+                let scenario = other.scenario.as_deref().unwrap_or(self.scenario);
+                let row = other.row.as_deref().unwrap_or(self.row);
+                let cell = find(cells, scenario, other.nodes.unwrap_or(self.nodes), row)?;
+                let figure = named(other.figure.as_deref().unwrap_or(self.figure))?;
+                let one = |run| other.factor * figure(run) + other.plus;
+                Some(cell.runs.iter().map(one).collect())
+            }
+        }
+    }
+
+    fn hold(
+        &self,
+        cells: &[Cell],
+        found: &[f64],
+        (at_most, at_least): (&Option<Bound>, &Option<Bound>),
+    ) -> Option<Held> {
+        let bounds = self.bounds(cells, at_most.as_ref().or(at_least.as_ref())?, found.len())?;
+        let sign = if at_most.is_some() { 1.0 } else { -1.0 };
+        let never = found.iter().chain(&bounds).any(|value| !value.is_finite());
+        let excess = found.iter().zip(&bounds);
+        let excess = Interval::of(excess.map(|(found, bound)| sign * (found - bound)));
+        let half = excess.and_then(|excess| excess.half).unwrap_or(f64::INFINITY);
+        Some(Held {
             bound: bounds.iter().sum::<f64>() / (bounds.len() as f64).max(1.0),
-            reached,
+            reached: !never && excess.is_some_and(|excess| excess.mean <= 1e-9),
             certain: never || excess.is_some_and(|excess| excess.mean.abs() >= half),
         })
     }
+}
+
+/// A known figure and exactly one bound, whose figure is known too.
+fn check(
+    name: impl Fn() -> String,
+    figure: &str,
+    at_most: &Option<Bound>,
+    at_least: &Option<Bound>,
+) -> Result<(), TargetError> {
+    let bound = match (at_most, at_least) {
+        (Some(bound), None) | (None, Some(bound)) => bound,
+        _ => return Err(TargetError::Bounds(name())),
+    };
+    let other = match bound {
+        Bound::Other(other) => other.figure.as_deref(),
+        Bound::Number(_) => None,
+    };
+    for figure in [Some(figure), other].into_iter().flatten() {
+        if named(figure).is_none() {
+            return Err(TargetError::Figure {
+                target: name(),
+                figure: figure.to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The main loop: takes changes in, decides, hands writes out, and ends cleanly.
 //!
 //! One task owns the picture, the queue and the memory, so nothing is locked. A pass looks at what is marked, at most ten
-//! times a second, and every 5 s at everything: what time alone changes (silence, holds, expiry) is found then.
+//! times a second, and every 5 s at everything, a part each second: what time alone changes (silence, holds, expiry) is found then.
 
 mod turn;
 

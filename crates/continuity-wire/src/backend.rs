@@ -126,8 +126,8 @@ pub struct RecordWords {
     pub fixed: u16,
     /// 1 = isolated or removed: never the memory's answer.
     pub off: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// Part of a failure that says nothing about this backend, in 256ths.
+    pub pardon: u8,
 }
 
 const _: () = {

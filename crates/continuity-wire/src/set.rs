@@ -108,8 +108,10 @@ pub struct Choice {
     pub mem_on: u8,
     /// 1 = in-band reports are in use.
     pub reports: u8,
+    /// Dead zone of own turnaround, 1/64 octaves.
+    pub width: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 5],
 }
 
 /// One bank: a complete field of one epoch.

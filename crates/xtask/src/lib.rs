@@ -12,6 +12,7 @@ pub mod error;
 pub mod generate;
 pub mod image;
 pub mod interrupt;
+pub mod mutants;
 pub mod paths;
 pub mod preflight;
 pub mod process;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::cluster::{self, ClusterCommand};
 use xtask::{
-    Error, check, conformance, demo, generate, image, interrupt, preflight, progress::Progress, test,
-    windtunnel,
+    Error, check, conformance, demo, generate, image, interrupt, mutants, preflight, progress::Progress,
+    test, windtunnel,
 };
 
 #[derive(Debug, Parser)]
@@ -29,6 +29,8 @@ enum Task {
     Test(test::TestArgs),
     /// The law beside published balancers and limiters, in simulation; fails if a target falls short.
     Windtunnel(windtunnel::WindtunnelArgs),
+    /// Mutation testing of the law's decisions, all of it or a part.
+    Mutants(mutants::MutantsArgs),
     /// Formatting, lints, drift, dependency direction, sizes and names.
     Check,
     /// Generate `crds/` from the types.
@@ -68,6 +70,7 @@ fn run(task: Task) -> Result<ExitCode, Error> {
         Task::Demo(args) => demo::run(&args)?,
         Task::Test(args) => test::run(&args)?,
         Task::Windtunnel(args) => windtunnel::run(&args)?,
+        Task::Mutants(args) => mutants::run(&args)?,
         Task::Check => check::run()?,
         Task::Crds => generate::crds()?,
         Task::Docs => generate::docs()?,

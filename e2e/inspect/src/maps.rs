@@ -120,8 +120,8 @@ pub fn read(pins: &Path) -> Result<Maps, Error> {
         for shard in 1..shards {
             sum.absorb(&traffic.get(index * shards + shard)?);
         }
-        let mine = |(_, value): &&(ServiceKey, ServiceValue)| {
-            value.set == index && value.generation == set.generation
+        let mine = |(key, value): &&(ServiceKey, ServiceValue)| {
+            key.guard == 0 && value.set == index && value.generation == set.generation
         };
         found.push(SetView {
             frontends: services

@@ -82,6 +82,7 @@ impl<B: Backing> Engine<B> {
             trust,
             fixed,
             off,
+            pardon,
         } in &field.backends
         {
             let words = RecordWords {
@@ -89,7 +90,7 @@ impl<B: Backing> Engine<B> {
                 trust: *trust,
                 fixed: *fixed,
                 off: u8::from(*off),
-                reserved: 0,
+                pardon: *pardon,
             };
             let word = self.tables.records.word(backend.0, offset_of!(Record, words))?;
             word.store(bytemuck::cast(words), Ordering::Relaxed);
@@ -185,6 +186,7 @@ fn choice_words(field: &Field, active: &Choice, view: &SetView) -> Choice {
         drip,
         mem_on: u8::from(field.choice.mem_on),
         reports: u8::from(field.choice.reports),
-        reserved: [0; 6],
+        width: field.choice.width,
+        reserved: [0; 5],
     }
 }

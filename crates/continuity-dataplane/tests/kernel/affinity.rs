@@ -174,6 +174,7 @@ fn an_isolated_backend_is_left_and_a_set_without_affinity_shares() {
             trust: 0,
             fixed: 0,
             off: true,
+            pardon: 0,
         }],
         ..Field::equal(&others)
     };

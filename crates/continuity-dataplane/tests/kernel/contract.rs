@@ -195,6 +195,7 @@ fn a_field_is_refused_if_it_names_a_backend_of_another_set() {
             trust: 0,
             fixed: 0,
             off: false,
+            pardon: 0,
         };
         let fields = [
             Field::equal(&[own, foreign]),
@@ -235,6 +236,7 @@ fn the_words_of_a_backend_are_read_back_with_its_counters() {
             trust: 160,
             fixed: 3_000,
             off: true,
+            pardon: 128,
         };
         let choice = ChoiceWords {
             wm: 1,
@@ -242,6 +244,7 @@ fn the_words_of_a_backend_are_read_back_with_its_counters() {
             ownm: 3,
             mem_on: true,
             reports: true,
+            width: 64,
         };
         let field = Field {
             backends: vec![words],

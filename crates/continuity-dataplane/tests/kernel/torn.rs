@@ -34,6 +34,7 @@ fn field(epoch: u64, wm: u64) -> Field {
         ownm: word,
         mem_on: false,
         reports: false,
+        width: 0,
     };
     Field {
         slots: [Some(backend); SLOTS],

@@ -23,8 +23,8 @@ stored_names! {
 }
 
 stored! {
-    ChoiceWords { wm, lm, ownm, mem_on }
-    BackendChoice { off, shl, trust, fixed }
+    ChoiceWords { wm, lm, ownm, reports, mem_on, width }
+    BackendChoice { off, shl, trust, fixed, pardon }
     Drip { backend, every, due }
     Limit { in_flight, survival_permille }
     BackendView {
@@ -42,7 +42,7 @@ stored! {
     Track {
         id, phase, in_service, level, known, look, failed, ended, error, run, run_weight, last_failure, lost, relapses,
         relapses_at, drip_due, tested, extra, scout, slots, lean, trust, pressure, evidence, single, said_kept, verdict_given,
-        good, doubted, distress, fear, resent, segments, watch, player, shown
+        good, doubted, distress, fear, resent, segments, watch, player, pardon, shown
     }
 }
 

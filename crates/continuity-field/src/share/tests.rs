@@ -84,7 +84,8 @@ fn capacity_lean_and_bias_multiply_within_their_ranges() {
         (1_000, 0.5),
         (3_000, 0.75),
         (u32::MAX, 0.8),
-        (1, 0.058_8),
+        // A seventeenth would leave the other more than the largest share.
+        (1, 0.2),
     ] {
         samples[0].capacity = milli;
         let found = shares(&mut tracks, &samples, &config)[0];

@@ -83,6 +83,49 @@ fn dead_zone_has_the_golden_values() {
     }
 }
 
+/// A chooser over one backend of which only this is known.
+fn knows(record: Record, width: u8) -> Chooser {
+    let words = Words {
+        lm: 3_671,
+        ownm: lg(16),
+        width,
+        ..Words::default()
+    };
+    Chooser {
+        words,
+        records: vec![record],
+        ..Chooser::new(1, 0)
+    }
+}
+
+#[test]
+fn own_turnaround_inside_the_width_is_noise_and_counts_in_full_beyond_twice_of_it() {
+    let slower = |by: u16| Record {
+        lw: 3_671 + by,
+        ..Record::default()
+    };
+    for (by, width, score) in [(90, 0, 90), (90, 24, 0), (150, 24, 108), (400, 24, 400)] {
+        let chooser = knows(slower(by), width);
+        assert_eq!(
+            chooser.score(0, 0),
+            Some(score),
+            "{by} Q8 slower, width {width}/64"
+        );
+    }
+}
+
+#[test]
+fn a_pardoned_failure_weighs_less() {
+    for (pardon, score) in [(0, 1_024), (128, 512), (192, 256), (255, 4)] {
+        let mut record = Record::default();
+        record.words.pardon = pardon;
+        let mut chooser = knows(record, 0);
+        chooser.start(0);
+        chooser.failure(0, 1_000);
+        assert_eq!(chooser.score(0, 1_000), Some(score), "pardon {pardon}");
+    }
+}
+
 #[test]
 fn cursor_walks_the_golden_slots() {
     let walk: Vec<_> = (1..=4).map(indices).collect();
@@ -300,7 +343,7 @@ fn record() -> impl Strategy<Value = Record> {
                 trust,
                 fixed,
                 off,
-                reserved: 0,
+                pardon: 0,
             },
             ..Record::default()
         },

@@ -55,7 +55,7 @@ impl Windtunnel {
             progress.end();
         }
         let judged = targets.judge(&cells);
-        let gates = gates(&cells);
+        let gates = gates(&cells, &targets.gates);
         let spent = start.elapsed().as_secs_f64();
         let summary = summary(&cells, &judged, &gates, seeds.len(), spent);
         let text = format!("{summary}\n## Every row\n{}", markdown(&seeds, &cells));
@@ -69,15 +69,8 @@ impl Windtunnel {
         )?;
         out.write_all(summary.as_bytes())?;
         let noise = self.profile == Profile::Ci;
-        let fails = |reached: bool, certain: bool| !reached && (certain || !noise);
-        let short = judged
-            .iter()
-            .filter(|one| fails(one.reached, one.certain))
-            .count()
-            + gates
-                .iter()
-                .filter(|gate| fails(gate.reached, gate.certain))
-                .count();
+        let short = judged.iter().filter(|one| one.fails(noise)).count()
+            + gates.iter().filter(|gate| gate.fails(noise)).count();
         if short == 0 {
             Ok(())
         } else {
@@ -106,9 +99,17 @@ fn summary(cells: &[Cell], judged: &[Judgement], gates: &[Gate], seeds: usize, s
         .sum();
     let reached = judged.iter().filter(|one| one.reached).count();
     let open = gates.iter().filter(|gate| gate.reached).count();
+    let at_bound = judged
+        .iter()
+        .filter(|one| !one.reached && !one.fails(false))
+        .count();
+    let known = gates
+        .iter()
+        .filter(|gate| !gate.reached && !gate.fails(false))
+        .count();
     format!(
         "{} cases, {} runs of {seeds} seeds, {:.0} million events in {spent:.0} s.\n\n\
-         ## Targets: {reached} of {} reached\n\n{}\n## Gates: {open} of {} open\n\n{}",
+         ## Targets: {reached} of {} reached, {at_bound} answered by a bound\n\n{}\n## Gates: {open} of {} open, {known} answered by a bound\n\n{}",
         cells.chunk_by(|a, b| a.same_case(b)).count(),
         cells.iter().map(|cell| cell.runs.len()).sum::<usize>(),
         events as f64 / 1e6,

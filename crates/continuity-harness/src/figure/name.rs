@@ -27,6 +27,7 @@ pub const NAMED: &[(&str, Figure)] = &[
     ("fault_p50", |f| f.fault_p50),
     ("fault_p99", |f| f.fault_p99),
     ("fault_p999", |f| f.fault_p999),
+    ("burden_p99", |f| f.burden_p99),
     ("error_percent", |f| f.error_percent),
     ("timeout_percent", |f| f.timeout_percent),
     ("failed_percent", |f| f.error_percent + f.timeout_percent),

@@ -62,7 +62,7 @@ pub(super) fn requests(scenario: &Scenario, recording: &Recording) -> Option<Req
         .filter(|s| (from..to).contains(&s.due))
         .collect();
     let ordinary = [Caller {
-        level: crate::scenario::Level::Normal,
+        level: continuity_field::admission::Class::Normal,
         permille: 1_000,
         value: 1.0,
         pods: 1,

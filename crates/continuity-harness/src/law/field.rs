@@ -121,12 +121,14 @@ fn publish(kernel: &mut Kernel, outcome: &Outcome) {
     chooser.words.wm = outcome.words.wm;
     chooser.words.lm = outcome.words.lm;
     chooser.words.ownm = outcome.words.ownm;
+    chooser.words.width = u8::try_from(outcome.words.width).unwrap_or(u8::MAX);
     chooser.words.mem_on = u8::from(outcome.words.mem_on);
     chooser.words.reports = u8::from(outcome.backends.iter().any(|view| view.choice.trust > 0));
     chooser.words.drip = outcome.drip.map_or(0, |drip| {
         (u64::from(kms(drip.due.0)) << 32) | (u64::from(drip.backend) + 1)
     });
     for (record, view) in chooser.records.iter_mut().zip(&outcome.backends) {
+        record.words.pardon = u8::try_from(view.choice.pardon).unwrap_or(u8::MAX);
         record.words.off = u8::from(view.choice.off);
         record.words.shl = i16::try_from(view.choice.shl).unwrap_or(0);
         record.words.trust = u16::try_from(view.choice.trust).unwrap_or(0);

@@ -77,20 +77,34 @@ fn place(window: u64) -> usize {
 }
 
 impl Kernel {
-    /// A fresh node over `backends` backends.
+    /// A fresh node over backends of which it may use those that `reach` says.
     #[must_use]
-    pub fn new(backends: usize, cursor: u32) -> Self {
+    pub fn new(reach: &[bool], cursor: u32) -> Self {
+        let backends = reach.len();
         let waiting = Waiting {
             sent: [0; AGE_BUCKETS],
             older: 0,
             window: 0,
         };
-        let samples = (0..backends as u64)
-            .map(|id| BackendSample::new(BackendId(id)))
-            .collect();
+        let sample = |(id, &in_service): (u64, &bool)| BackendSample {
+            in_service,
+            ..BackendSample::new(BackendId(id))
+        };
+        let mut chooser = Chooser::new(backends, cursor);
+        let own = (0_u32..).zip(reach).filter(|(_, own)| **own).map(|(id, _)| id);
+        if reach.contains(&false) {
+            for (slot, id) in chooser
+                .slots
+                .id
+                .iter_mut()
+                .zip(own.collect::<Vec<_>>().iter().cycle())
+            {
+                *slot = *id;
+            }
+        }
         Self {
-            chooser: Chooser::new(backends, cursor),
-            samples,
+            chooser,
+            samples: (0..).zip(reach).map(sample).collect(),
             since: 0,
             waiting: vec![waiting; backends],
             heard: vec![Heard::default(); backends],

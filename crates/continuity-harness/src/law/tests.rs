@@ -6,7 +6,7 @@ use crate::scenario::shipped;
 
 #[test]
 fn waiting_requests_are_seen_with_their_age() {
-    let mut kernel = Kernel::new(1, 0);
+    let mut kernel = Kernel::new(&[true], 0);
     let window = 1 << 26;
     kernel.start(0, BOOT);
     kernel.start(0, BOOT + 3 * window);
@@ -26,7 +26,7 @@ fn waiting_requests_are_seen_with_their_age() {
 
 #[test]
 fn deltas_start_again_and_gauges_stay() {
-    let mut kernel = Kernel::new(1, 0);
+    let mut kernel = Kernel::new(&[true], 0);
     kernel.start(0, BOOT);
     kernel.connected(0);
     kernel.reset(BOOT + SECOND);

@@ -1,8 +1,9 @@
 //! Verdicts shared through the plan, by the operator's rule, as late as the scenario says.
 //!
 //! An isolation is shared when at least two nodes and half of all keep a backend out by what they saw themselves. It ends
-//! by a release as soon as two of those have let the backend return and none of them had to take it out again; else it
-//! expires. A release is not renewed. Left out: writes that fail, and an operator that loses its memory.
+//! by a release as soon as two of those have let the backend return; once a witness had to take it out again, only returns
+//! that have stood for [`PROOF`] since then count. Else it expires. A release is not renewed. Left out: writes that fail,
+//! and an operator that loses its memory.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -17,26 +18,53 @@ const LIFE: u64 = 60 * SECOND;
 const RENEW: u64 = 20 * SECOND;
 /// Nodes that must agree.
 const QUORUM: usize = 2;
+/// One of so many nodes must have taken it out again before a release is taken back.
+const RELAPSED: usize = 8;
+/// Time that a return must stand after a relapse of anybody.
+const PROOF: u64 = 2 * SECOND;
+/// A relapse is forgotten after this long.
+const FORGIVE: u64 = 60 * SECOND;
 
 /// Nodes that saw a backend fail, and what they saw since.
 #[derive(Debug, Default)]
 struct Witnesses {
+    /// Keep it out now by what they saw themselves.
+    holds: BTreeSet<usize>,
     against: BTreeSet<usize>,
-    returned: BTreeSet<usize>,
+    returned: BTreeMap<usize, u64>,
     again: BTreeSet<usize>,
+    relapsed: Option<u64>,
 }
 
 impl Witnesses {
-    fn hear(&mut self, node: usize, isolated: bool) {
-        if isolated {
-            if self.returned.remove(&node) {
-                self.again.insert(node);
-            }
-            self.against.insert(node);
-        } else if self.against.remove(&node) {
-            self.again.remove(&node);
-            self.returned.insert(node);
+    fn out(&mut self, node: usize, now: u64) {
+        if self.returned.remove(&node).is_some() {
+            self.again.insert(node);
+            self.relapsed = Some(now);
         }
+        self.against.insert(node);
+        self.holds.insert(node);
+    }
+
+    fn follows(&mut self, node: usize) {
+        self.holds.remove(&node);
+        if self.returned.remove(&node).is_some() {
+            self.against.insert(node);
+        }
+    }
+
+    fn back(&mut self, node: usize, now: u64) {
+        self.holds.remove(&node);
+        if self.against.remove(&node) {
+            self.returned.insert(node, now);
+        }
+    }
+
+    /// Nodes whose good news counts.
+    fn proven(&self, now: u64) -> usize {
+        let relapsed = self.relapsed.filter(|relapsed| now - relapsed < FORGIVE);
+        let stands = |since: &&u64| relapsed.is_none_or(|relapsed| now - relapsed.max(**since) >= PROOF);
+        self.returned.values().filter(stands).count()
     }
 }
 
@@ -76,14 +104,14 @@ impl Board {
             let hearsay = view
                 .isolation
                 .is_some_and(|isolation| matches!(isolation.evidence, Evidence::Shared { .. }));
-            let known = self.witnesses.contains_key(&view.id);
             if isolated && !hearsay {
-                self.witnesses.entry(view.id).or_default().hear(node, true);
-            } else if known
-                && !isolated
-                && let Some(witnesses) = self.witnesses.get_mut(&view.id)
-            {
-                witnesses.hear(node, false);
+                self.witnesses.entry(view.id).or_default().out(node, now);
+            } else if let Some(witnesses) = self.witnesses.get_mut(&view.id) {
+                if isolated {
+                    witnesses.follows(node);
+                } else {
+                    witnesses.back(node, now);
+                }
             }
         }
         self.decide(now);
@@ -92,29 +120,30 @@ impl Board {
     fn decide(&mut self, now: u64) {
         let before = self.shared.clone();
         self.shared.retain(|_, shared| shared.expires > now);
-        for (&backend, witnesses) in &self.witnesses {
+        for (&backend, witnesses) in &mut self.witnesses {
             let life = |kind| Shared {
                 kind,
                 expires: now + LIFE,
             };
             let agreed = |count: usize| count >= QUORUM && count * 2 >= self.nodes;
             let next = match self.shared.get(&backend) {
-                Some(shared) if shared.kind == VerdictKind::Release => {
-                    (witnesses.again.len() >= QUORUM).then(|| life(VerdictKind::Isolate))
-                }
-                Some(_) if witnesses.returned.len() >= QUORUM && witnesses.again.is_empty() => {
-                    Some(life(VerdictKind::Release))
-                }
-                Some(shared) => (shared.expires - now <= RENEW && agreed(witnesses.against.len()))
+                Some(shared) if shared.kind == VerdictKind::Release => (witnesses.again.len() >= QUORUM
+                    && witnesses.again.len() * RELAPSED >= self.nodes)
                     .then(|| life(VerdictKind::Isolate)),
-                None => agreed(witnesses.against.len()).then(|| life(VerdictKind::Isolate)),
+                Some(_) if witnesses.proven(now) >= QUORUM => Some(life(VerdictKind::Release)),
+                Some(shared) => (shared.expires - now <= RENEW && agreed(witnesses.holds.len()))
+                    .then(|| life(VerdictKind::Isolate)),
+                None => agreed(witnesses.holds.len()).then(|| life(VerdictKind::Isolate)),
             };
             if let Some(next) = next {
-                self.shared.insert(backend, next);
+                let old = self.shared.insert(backend, next);
+                if old.is_none_or(|old| old.kind != next.kind) {
+                    witnesses.again.clear();
+                }
             }
         }
         self.witnesses
-            .retain(|backend, witnesses| !witnesses.against.is_empty() || self.shared.contains_key(backend));
+            .retain(|backend, witnesses| !witnesses.holds.is_empty() || self.shared.contains_key(backend));
         if before != self.shared {
             let list = self.shared.iter().map(|(&backend, &shared)| (backend, shared));
             self.under_way.push_back((now + self.late, list.collect()));
@@ -140,6 +169,28 @@ impl Board {
             self.heard = list.into_iter().map(adopt).collect();
         }
         &self.heard
+    }
+}
+
+/// What a node is told that holds `views` out on the word of others which nobody gives any more: the release that the
+/// product's agent adds.
+pub(super) fn release_spent(verdicts: &mut Vec<Verdict>, views: &[BackendView], now: Nanos) {
+    let hearsay = views.iter().filter(|view| {
+        view.isolation
+            .is_some_and(|isolation| matches!(isolation.evidence, Evidence::Shared { .. }))
+    });
+    for view in hearsay {
+        let told = verdicts.iter().any(|verdict| {
+            verdict.backend == view.id && verdict.kind == VerdictKind::Isolate && verdict.expires > now
+        });
+        if !told {
+            verdicts.push(Verdict {
+                backend: view.id,
+                kind: VerdictKind::Release,
+                given: now,
+                expires: now + Nanos::from_secs(1),
+            });
+        }
     }
 }
 

@@ -6,12 +6,17 @@ use super::markdown::entry;
 use crate::gate::Gate;
 use crate::target::{Bound, Judgement};
 
-fn verdict(reached: bool, certain: bool) -> &'static str {
-    match (reached, certain) {
+fn verdict(reached: bool, certain: bool, answered: Option<(f64, bool)>) -> String {
+    let plain = match (reached, certain) {
         (true, true) => "reached",
         (true, false) => "reached, within noise",
         (false, false) => "**short**, within noise",
         (false, true) => "**short**",
+    };
+    match answered {
+        None => plain.to_owned(),
+        Some((bound, true)) => format!("short; at the bound of {}", digits(bound)),
+        Some((bound, false)) => format!("{plain}, and misses the bound of {}", digits(bound)),
     }
 }
 
@@ -61,7 +66,7 @@ pub fn targets(judged: &[Judgement]) -> String {
                 target.row,
                 target.figure,
                 bound(one),
-                verdict(one.reached, one.certain)
+                verdict(one.reached, one.certain, one.answered)
             );
         }
     }
@@ -87,7 +92,7 @@ pub fn gates(judged: &[Gate]) -> String {
                 gate.rival,
                 entry(Some(gate.found), 3),
                 gate.at_most,
-                verdict(gate.reached, gate.certain)
+                verdict(gate.reached, gate.certain, gate.answered)
             );
         }
     }

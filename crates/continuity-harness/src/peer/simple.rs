@@ -61,11 +61,17 @@ fn pick(backend: usize) -> Option<Pick> {
 struct Uniform {
     random: Random,
     serving: Vec<usize>,
+    zones: usize,
 }
 
 impl Policy for Uniform {
-    fn pick(&mut self, _: usize, _: u64, _: &Truth<'_>) -> Option<Pick> {
-        pick(*self.serving.get(self.random.below(self.serving.len()))?)
+    fn pick(&mut self, node: usize, _: u64, _: &Truth<'_>) -> Option<Pick> {
+        if self.zones == 1 {
+            return pick(*self.serving.get(self.random.below(self.serving.len()))?);
+        }
+        let own = |backend: &&usize| **backend % self.zones == node % self.zones;
+        let which = self.random.below(self.serving.iter().filter(own).count());
+        pick(*self.serving.iter().filter(own).nth(which)?)
     }
 
     fn done(&mut self, _: &Done) {}
@@ -80,6 +86,10 @@ impl Policy for Uniform {
     fn heeds_endpoints(&self) -> bool {
         true
     }
+
+    fn heeds_zones(&self) -> bool {
+        true
+    }
 }
 
 pub(super) fn random(scenario: &Scenario, seed: u64) -> Box<dyn Policy> {
@@ -87,6 +97,7 @@ pub(super) fn random(scenario: &Scenario, seed: u64) -> Box<dyn Policy> {
     Box::new(Uniform {
         random: Random::new(seed, "random"),
         serving: (0..backends).collect(),
+        zones: usize::try_from(scenario.zones).unwrap_or(1),
     })
 }
 
@@ -118,13 +129,18 @@ struct Least {
     counts: Counts,
     random: Random,
     pair: bool,
+    zones: usize,
 }
 
 impl Policy for Least {
     fn pick(&mut self, node: usize, _: u64, _: &Truth<'_>) -> Option<Pick> {
         let counts = self.counts.of(node);
         let backend = if self.pair {
-            let (a, b) = two(&mut self.random, counts.len());
+            // Zone z holds the backends z, z + Z, z + 2Z, …
+            let first = node % self.zones;
+            let own = (counts.len() + self.zones - 1 - first) / self.zones;
+            let (a, b) = two(&mut self.random, own);
+            let (a, b) = (first + a * self.zones, first + b * self.zones);
             if counts.get(b)? < counts.get(a)? { b } else { a }
         } else {
             let least = *counts.iter().min()?;
@@ -144,6 +160,10 @@ impl Policy for Least {
     fn done(&mut self, done: &Done) {
         self.counts.end(done.node, done.backend);
     }
+
+    fn heeds_zones(&self) -> bool {
+        self.pair
+    }
 }
 
 pub(super) fn least_connections(scenario: &Scenario, seed: u64) -> Box<dyn Policy> {
@@ -151,6 +171,7 @@ pub(super) fn least_connections(scenario: &Scenario, seed: u64) -> Box<dyn Polic
         counts: Counts::new(scenario),
         random: Random::new(seed, "least"),
         pair: false,
+        zones: 1,
     })
 }
 
@@ -159,11 +180,12 @@ pub(super) fn two_choices(scenario: &Scenario, seed: u64) -> Box<dyn Policy> {
         counts: Counts::new(scenario),
         random: Random::new(seed, "p2c"),
         pair: true,
+        zones: usize::try_from(scenario.zones).unwrap_or(1),
     })
 }
 
 /// Expected time in the system of a backend, as somebody who sees its queue and speed would say.
-fn expected(truth: &Truth<'_>, backend: usize) -> f64 {
+pub(super) fn expected(truth: &Truth<'_>, backend: usize) -> f64 {
     let (Some(&in_flight), Some(&speed), Some(&delay)) = (
         truth.in_flight.get(backend),
         truth.speed.get(backend),

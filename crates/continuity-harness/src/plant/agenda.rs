@@ -16,6 +16,8 @@ pub(super) enum Event {
     Arrival,
     /// The rogue wants one more.
     Rogue,
+    /// Another Service on the same pods wants one more.
+    Foreign,
     /// A client of a closed loop has thought.
     Thought(u32),
     /// What failed is tried again.

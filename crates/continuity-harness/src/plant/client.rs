@@ -154,7 +154,7 @@ fn offer(scenario: &Scenario, wish: &Wish, now: u64) -> Offer {
     Offer {
         node: index(wish.node),
         caller: wish.caller,
-        class: kind.map(|caller| caller.level).unwrap_or_default().class(),
+        class: kind.map(|caller| caller.level).unwrap_or_default(),
         attempt: u32::from(wish.attempt.saturating_sub(1)),
         now,
     }
@@ -360,7 +360,11 @@ impl Plant<'_> {
 
     /// The client's side of an attempt is over.
     pub(super) fn close(&mut self, now: u64, place: u32, end: End, report: Option<crate::choice::Report>) {
-        let Some(request) = self.requests.client_done(place) else {
+        let Some(request) = self
+            .requests
+            .client_done(place)
+            .filter(|request| !request.foreign)
+        else {
             return;
         };
         self.recording.attempts.push(Attempt {
@@ -408,7 +412,7 @@ impl Plant<'_> {
             admission.done(&Closed {
                 node: index(wish.node),
                 caller: wish.caller,
-                class: kind.map(|caller| caller.level).unwrap_or_default().class(),
+                class: kind.map(|caller| caller.level).unwrap_or_default(),
                 ticket,
                 backend,
                 sent,

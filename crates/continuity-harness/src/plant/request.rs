@@ -47,6 +47,8 @@ pub(super) struct Request {
     pub(super) rif: u32,
     /// The first on its connection: a pick decided where it goes.
     pub(super) fresh: bool,
+    /// Of another Service on the same pods.
+    pub(super) foreign: bool,
     /// The backend will never answer.
     pub(super) hung: bool,
     pub(super) generation: u32,

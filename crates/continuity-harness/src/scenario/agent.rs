@@ -164,37 +164,32 @@ fn span(
     range(nodes_field, f64::from(permille), 1.0, 1e3)
 }
 
+/// The same for an entry of the list of that name.
+macro_rules! span {
+    ($list:literal, $entry:expr, $duration:expr) => {
+        span(
+            [
+                concat!("agent.", $list, ".from_millis"),
+                concat!("agent.", $list, ".to_millis"),
+                concat!("agent.", $list, ".nodes_permille"),
+            ],
+            $entry.from_millis,
+            $entry.to_millis,
+            $entry.nodes_permille,
+            $duration,
+        )
+    };
+}
+
 impl Death {
     fn check(&self, duration: u64) -> Result<(), ScenarioError> {
-        let fields = [
-            "agent.deaths.from_millis",
-            "agent.deaths.to_millis",
-            "agent.deaths.nodes_permille",
-        ];
-        span(
-            fields,
-            self.from_millis,
-            self.to_millis,
-            self.nodes_permille,
-            duration,
-        )
+        span!("deaths", self, duration)
     }
 }
 
 impl Stall {
     fn check(&self, duration: u64) -> Result<(), ScenarioError> {
-        let fields = [
-            "agent.stalls.from_millis",
-            "agent.stalls.to_millis",
-            "agent.stalls.nodes_permille",
-        ];
-        span(
-            fields,
-            self.from_millis,
-            self.to_millis,
-            self.nodes_permille,
-            duration,
-        )?;
+        span!("stalls", self, duration)?;
         range(
             "agent.stalls.tick_millis",
             self.tick_millis as f64,

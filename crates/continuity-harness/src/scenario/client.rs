@@ -4,7 +4,7 @@ use continuity_field::admission::Class;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ScenarioError, range};
+use super::{ScenarioError, class, range};
 
 /// Most attempts after the first.
 const MOST_RETRIES: u32 = 16;
@@ -67,7 +67,9 @@ pub struct Connections {
 #[serde(deny_unknown_fields)]
 pub struct Caller {
     /// Its class.
-    pub level: Level,
+    #[serde(with = "class")]
+    #[schemars(schema_with = "class::schema")]
+    pub level: Class,
     /// Its part of the load, permille; all kinds together make 1000.
     pub permille: u32,
     /// What an answer is worth, in any unit.
@@ -84,37 +86,6 @@ const fn one() -> f64 {
 
 const fn single() -> u32 {
     1
-}
-
-/// Classes of callers, highest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// Refused last.
-    Critical,
-    /// Refused only if it alone exceeds what can be served.
-    High,
-    /// Where nothing else is said.
-    #[default]
-    Normal,
-    /// Gives way to normal.
-    Low,
-    /// Refused first.
-    Bulk,
-}
-
-impl Level {
-    /// The law's own word for it.
-    #[must_use]
-    pub fn class(self) -> Class {
-        match self {
-            Self::Critical => Class::Critical,
-            Self::High => Class::High,
-            Self::Normal => Class::Normal,
-            Self::Low => Class::Low,
-            Self::Bulk => Class::Bulk,
-        }
-    }
 }
 
 /// One calling pod that asks for more than its part.

@@ -21,6 +21,9 @@ pub struct Gossip {
     /// A backend renews its figures only this often, ms; 0 = always fresh.
     #[serde(default)]
     pub renew_millis: u64,
+    /// Updates of the choice's memory that are lost, because another CPU wrote at the same time, permille.
+    #[serde(default)]
+    pub races_permille: u32,
     /// Backends that say the same whatever happens.
     #[serde(default)]
     pub lie: Option<Lie>,
@@ -47,6 +50,7 @@ impl Gossip {
             0.0,
             1e3,
         )?;
+        range("gossip.races_permille", f64::from(self.races_permille), 0.0, 1e3)?;
         range("gossip.lag_millis", self.lag_millis as f64, 0.0, 60_000.0)?;
         range(
             "gossip.renew_millis",

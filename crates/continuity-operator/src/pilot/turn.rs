@@ -22,8 +22,10 @@ use tokio::task::JoinSet;
 
 /// Least time between two passes: what arrives together is decided together.
 const PASS_SPACING: Duration = Duration::from_millis(100);
-/// Time between two looks at everything.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Time between two parts of the look at everything.
+const PART_EVERY: Duration = Duration::from_secs(1);
+/// Parts of it: everything is looked at every 5 s.
+const PARTS: u64 = 5;
 /// Longest sleep, so that health means something.
 const TURN_EVERY: Duration = Duration::from_secs(1);
 /// Least time between two renewals of what is published: 5,000 sets take some 10 ms, which every pass would pay.
@@ -63,6 +65,8 @@ pub(super) struct Pilot {
     started: Instant,
     passed: Duration,
     looked: Duration,
+    /// Part of everything that was looked at last.
+    part: u64,
     /// When the highest epoch was last looked up.
     surveyed: Option<Duration>,
     /// When hints and gauges were last renewed.
@@ -88,6 +92,7 @@ impl Pilot {
             started: Instant::now(),
             passed: Duration::ZERO,
             looked: Duration::ZERO,
+            part: 0,
             surveyed: None,
             published: None,
             shown: None,
@@ -138,13 +143,9 @@ impl Pilot {
     fn turn(&mut self) {
         let now = self.now();
         self.lead();
-        if now.mono.saturating_sub(self.looked) >= LOOK_EVERY {
+        if now.mono.saturating_sub(self.looked) >= PART_EVERY {
             self.looked = now.mono;
-            self.world.review(now);
-            self.world.mark_everything();
-            self.memory.retain(&self.world);
-            self.scheduler.sweep(now.mono);
-            self.admit_refusals();
+            self.look(now);
         }
         if self.world.synced() && self.world.marked() && now.mono.saturating_sub(self.passed) >= PASS_SPACING
         {
@@ -158,6 +159,18 @@ impl Pilot {
         self.launch();
         self.show(now.mono);
         self.wiring.health.beat(self.world.synced());
+    }
+
+    /// Looks at the next part of everything, and after the last one at what is kept of it.
+    fn look(&mut self, now: Moment) {
+        self.part = (self.part + 1) % PARTS;
+        self.world.mark_share(self.part, PARTS);
+        if self.part == 0 {
+            self.world.review(now);
+            self.memory.retain(&self.world);
+            self.scheduler.sweep(now.mono);
+            self.admit_refusals();
+        }
     }
 
     /// Follows the claim: a new leadership looks at everything, a lost one drops what waits.

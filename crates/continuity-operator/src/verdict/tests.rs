@@ -103,15 +103,51 @@ fn a_relapse_that_two_witnesses_saw_isolates_again_and_one_does_not() {
 }
 
 #[test]
-fn a_witness_that_took_it_out_again_stops_the_release() {
+fn after_a_relapse_good_news_must_be_younger_and_have_stood_for_two_seconds() {
     let mut fleet = Fleet::default();
     fleet.report(1, &[out(), out(), out(), out()]);
     fleet.report(5, &[back(), out(), out(), out()]);
     fleet.report(6, &[out(), out(), out(), out()]);
+    let two = || [out(), back(), back(), out()];
+    assert_eq!(fleet.report(9, &two()), Some(VerdictAction::Isolate));
+    assert_eq!(fleet.report(10, &two()), Some(VerdictAction::Isolate));
     assert_eq!(
-        fleet.report(9, &[out(), back(), back(), out()]),
+        fleet.report(11, &two()),
+        Some(VerdictAction::Release),
+        "the node that relapsed may test again only minutes later"
+    );
+}
+
+#[test]
+fn a_relapse_takes_the_proof_of_the_others_too() {
+    let mut fleet = Fleet::default();
+    fleet.report(1, &[out(), out(), out(), out()]);
+    fleet.report(5, &[back(), out(), out(), out()]);
+    fleet.report(6, &[back(), out(), out(), out()]);
+    fleet.report(7, &[out(), back(), out(), out()]);
+    fleet.report(8, &[out(), back(), out(), out()]);
+    fleet.report(9, &[out(), out(), back(), back()]);
+    assert_eq!(
+        fleet.report(10, &[out(), out(), back(), back()]),
         Some(VerdictAction::Isolate)
     );
+    assert_eq!(
+        fleet.report(11, &[out(), out(), back(), back()]),
+        Some(VerdictAction::Release)
+    );
+}
+
+#[test]
+fn who_follows_a_verdict_again_is_no_witness_of_health() {
+    let mut fleet = Fleet::default();
+    fleet.report(1, &[out(), out(), out(), out()]);
+    fleet.report(9, &[back(), back(), back(), back()]);
+    let relapsed = fleet.report(11, &[out(), out(), back(), back()]);
+    assert_eq!(relapsed, Some(VerdictAction::Isolate));
+    for second in [13, 20] {
+        let told = fleet.report(second, &[out(), out(), followed(), followed()]);
+        assert_eq!(told, Some(VerdictAction::Isolate), "{second} s");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::claimant::Reach;
 use super::{Key, World};
 use crate::bind::{self, Claim};
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Marks beyond which everything is looked at: a pass over 5,000 Services costs less than keeping more marks apart.
 pub(super) const MARKS_MAX: usize = 4_096;
@@ -43,9 +44,29 @@ impl Marks {
 }
 
 impl World {
-    /// Marks everything, as a new leader and the slow resync do.
+    /// Marks everything, as a new leader does.
     pub fn mark_everything(&mut self) {
         self.marks.everything = true;
+        self.marks.bound();
+    }
+
+    /// Marks one of `shares` parts of everything, the same objects for the same share.
+    ///
+    /// A look at 5,000 Services takes a second; in parts, what happens meanwhile waits for a part of it only.
+    pub fn mark_share(&mut self, share: u64, shares: u64) {
+        if self.marks.everything {
+            return;
+        }
+        let within = |key: &&Key| {
+            let mut hash = DefaultHasher::new();
+            key.hash(&mut hash);
+            hash.finish() % shares.max(1) == share
+        };
+        // Also Services that are gone but left sets or plans behind.
+        let services = self.services.keys().chain(self.children.keys()).filter(within);
+        self.marks.services.extend(services.cloned());
+        let policies = self.policies.keys().filter(within);
+        self.marks.policies.extend(policies.cloned());
         self.marks.bound();
     }
 

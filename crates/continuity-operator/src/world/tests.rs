@@ -100,6 +100,31 @@ fn too_many_marks_become_everything() {
 }
 
 #[test]
+fn the_parts_of_a_look_are_everything_and_do_not_overlap() {
+    let mut scene = Scene::new().policy(policy("p", 1, &[TargetRef::service("web")]));
+    for index in 0..40 {
+        let mut many = web();
+        many.metadata.name = Some(format!("web-{index}"));
+        scene = scene.service(many);
+    }
+    scene.world.take_marks();
+    let mut seen: Vec<Key> = Vec::new();
+    let mut policies = 0;
+    for share in 0..5 {
+        scene.world.mark_share(share, 5);
+        let marks = scene.world.take_marks();
+        assert!(
+            marks.services.len() < 30,
+            "one part holds {}",
+            marks.services.len()
+        );
+        policies += marks.policies.len();
+        seen.extend(marks.services);
+    }
+    assert_eq!((seen.len(), policies), (41, 1));
+}
+
+#[test]
 fn a_dual_stack_pod_is_one_backend_and_serving_ones_count_when_none_is_ready() {
     let (four, mut six) = (SliceFacts::of(&slice(2, 1)), SliceFacts::of(&slice(2, 1)));
     let count = BackendFacts::count([&four, &six].into_iter(), "http");
