@@ -5,6 +5,8 @@
 //! ([`crate::Game`]): conductance Σ x/P, relative gap (Σ x·c − min c) / Σ x·c, and external regret
 //! max_b (mean of Σ x·c − c_b) over about a minute. Costs are turnarounds beside the median, so none has a unit.
 //!
+//! The figures are taken every fifth look, the overlay plays every one.
+//!
 //! The overlay biases the field's weights by linear multiplicative weights, `w ← w · (1 − η (ℓ − ℓ̄))` a look with
 //! ℓ = c / 4 in 0 ..= 1 and η = 0.02 (a step linear in the loss: an exponential one turns chaotic in congestion games), and
 //! forgets by e in 50 s.
@@ -33,8 +35,6 @@ pub(crate) struct Player {
     pub bias: f64,
     /// Mean of what a connection would have saved with it, medians.
     saved: f64,
-    /// Cost at this look, medians; `None` while not known.
-    cost: Option<f64>,
 }
 
 impl Default for Player {
@@ -42,14 +42,16 @@ impl Default for Player {
         Self {
             bias: 1.0,
             saved: 0.0,
-            cost: None,
         }
     }
 }
 
 crate::save::code::stored! {
-    Player { bias, saved, cost }
+    Player { bias, saved }
 }
+
+/// Looks between two figures where the overlay is off: they are for people.
+pub(crate) const EVERY: u32 = 5;
 
 /// One look of `dt` seconds: costs, figures, and the overlay if it is `on`.
 pub(crate) fn look(tracks: &mut [Track], median: Option<f64>, on: bool, regime: Regime, dt: f64) -> Game {
@@ -60,13 +62,7 @@ pub(crate) fn look(tracks: &mut [Track], median: Option<f64>, on: bool, regime: 
         let slots = f64::from(track.slots);
         share += slots;
         flow += slots / track.pressure.total().max(1.0);
-        track.player.cost = match (track.level, median) {
-            (Some(level), Some(median)) if track.in_use() => {
-                Some((track.shown.latency.of(level, micros).0 as f64 / median).min(DEAREST))
-            }
-            _ => None,
-        };
-        if let Some(cost) = track.player.cost {
+        if let Some(cost) = cost(track, median) {
             paid += slots * cost;
             known += slots;
             least = least.min(cost);
@@ -86,11 +82,11 @@ pub(crate) fn look(tracks: &mut [Track], median: Option<f64>, on: bool, regime: 
     let mut regret = 0.0_f64;
     for track in tracks.iter_mut() {
         let settled = matches!(track.phase, Phase::Normal) && track.in_service;
-        let player = &mut track.player;
-        let Some(cost) = player.cost else {
-            *player = Player::default();
+        let Some(cost) = cost(track, median) else {
+            track.player = Player::default();
             continue;
         };
+        let player = &mut track.player;
         player.saved += gain * (mean - cost - player.saved);
         regret = regret.max(player.saved);
         player.bias = if on && settled && regime == Regime::Laminar {
@@ -103,6 +99,13 @@ pub(crate) fn look(tracks: &mut [Track], median: Option<f64>, on: bool, regime: 
     }
     game.regret_milli = crate::number::to_u32(1e3 * regret);
     game
+}
+
+/// Turnaround of a backend in use beside the median, ns.
+fn cost(track: &mut Track, median: Option<f64>) -> Option<f64> {
+    let (level, median) = (track.level.filter(|_| track.in_use())?, median?);
+    let own = track.shown.latency.of(level, micros).0 as f64;
+    Some((own / median).min(DEAREST))
 }
 
 #[cfg(test)]

@@ -211,8 +211,7 @@ fn close(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, second
     state.baseline.learn(&state.fleet, median, abnormal, seconds, now);
     state.demand.look(&state.fleet, seconds);
     state.fleet = Fleet::default();
-    let (on, regime) = (config.regret_overlay, state.machine.regime);
-    state.outcome.game = game::look(&mut state.tracks, median, on, regime, seconds);
+    play(state, median, config.regret_overlay, seconds);
     let isolated = state
         .tracks
         .iter()
@@ -220,6 +219,19 @@ fn close(state: &mut SetState, samples: &Samples<'_>, config: &SetConfig, second
     state
         .spill
         .look(isolated, median, state.baseline.calm, &mut state.outcome.reasons);
+}
+
+/// The split as a game: at every look where the overlay plays, else every fifth.
+fn play(state: &mut SetState, median: Option<f64>, on: bool, seconds: f64) {
+    if !on && !state.looks.is_multiple_of(u64::from(game::EVERY)) {
+        return;
+    }
+    let dt = if on {
+        seconds
+    } else {
+        seconds * f64::from(game::EVERY)
+    };
+    state.outcome.game = game::look(&mut state.tracks, median, on, state.machine.regime, dt);
 }
 
 /// What nodes and pods say of themselves.
