@@ -93,7 +93,7 @@ static __always_inline __u32 choose(struct ct_bank *bank, struct ct_set_traffic 
 	d->prediction = CT_NO_PREDICTION;
 	d->dripped = 1;
 	d->backend = ct_drip(&bank->choice, now);
-	if (d->backend != CT_NONE) {
+	if (CT_SELDOM(d->backend != CT_NONE)) {
 		CT_ADD(&traffic->dripped, 1);
 		return d->backend;
 	}
@@ -140,7 +140,7 @@ static __always_inline int remember(struct bpf_sock_addr *ctx, const struct ct_k
 {
 	struct ct_socket *s = claim(bpf_get_socket_cookie(ctx));
 
-	if (!s) {
+	if (CT_SELDOM(!s)) {
 		CT_ADD(&t->traffic->unmeasured, 1);
 		ct_forgo(t->index, held);
 		return 0;
@@ -195,12 +195,12 @@ static __always_inline struct ct_bank *deciding_bank(struct ct_set *set, __u32 i
 	__u64 epoch = word >> 1;
 	struct ct_bank *bank;
 
-	if (!word) {
+	if (CT_SELDOM(!word)) {
 		CT_ADD(&traffic->passed_unpublished, 1);
 		return 0;
 	}
 	bank = bank_of(index, word & 1);
-	if (bank && state == CT_HOLD && came_late(bank, set, beat)) {
+	if (bank && CT_SELDOM(state == CT_HOLD) && came_late(bank, set, beat)) {
 		epoch--;
 		bank = bank_of(index, (word & 1) ^ 1);
 		if (!bank || !epoch || bank->epoch != epoch || came_late(bank, set, beat)) {
@@ -208,7 +208,7 @@ static __always_inline struct ct_bank *deciding_bank(struct ct_set *set, __u32 i
 			return 0;
 		}
 	}
-	if (!bank || bank->epoch != epoch) {
+	if (CT_SELDOM(!bank || bank->epoch != epoch)) {
 		CT_ADD(&traffic->passed_torn, 1);
 		return 0;
 	}
@@ -252,7 +252,7 @@ static __always_inline int aim(const struct ct_key *key, struct target *t)
 	t->traffic = set_traffic_of(t->index);
 	if (!t->set || !t->traffic)
 		return 0;
-	if (!(t->set->flags & CT_SET_ENFORCE)) {
+	if (CT_SELDOM(!(t->set->flags & CT_SET_ENFORCE))) {
 		CT_ADD(&t->traffic->passed_observe, 1);
 		return 0;
 	}
@@ -281,7 +281,7 @@ static __always_inline struct ct_bank *decider(const struct target *t, int *over
 	struct ct_bank *bank;
 
 	*over = 0;
-	if (t->state == CT_FALLBACK) {
+	if (CT_SELDOM(t->state == CT_FALLBACK)) {
 		bank = t->set->flags & CT_SET_LAST_KNOWN_ALIVE ? bank_of(t->index, CT_ALIVE_BANK) : 0;
 		return bank && bank->backends ? bank : 0;
 	}
@@ -300,9 +300,10 @@ static __always_inline struct ct_bank *decider(const struct target *t, int *over
 static __always_inline int admitted(const struct target *t, __u32 *held)
 {
 	*held = *(volatile __u32 *)&t->traffic->reserved; /* 0, but not to the verifier: it would follow both values */
-	if ((t->set->flags & (CT_SET_ADMIT | CT_SET_DATAGRAM)) != CT_SET_ADMIT)
+	if (CT_SELDOM((t->set->flags & (CT_SET_ADMIT | CT_SET_DATAGRAM)) == CT_SET_ADMIT))
+		*held = ct_admit(t->index, t->set->flags, t->now, t->beat);
+	else
 		return 1;
-	*held = ct_admit(t->index, t->set->flags, t->now, t->beat);
 	return *held != 0;
 }
 
@@ -324,7 +325,7 @@ static __always_inline struct ct_backend *pick(struct bpf_sock_addr *ctx, const 
 		return 0;
 	}
 	if (bank) {
-		if (t->state == CT_FALLBACK)
+		if (CT_SELDOM(t->state == CT_FALLBACK))
 			choose_alive(bank, t->traffic, d);
 		else
 			choose(bank, t->traffic, t->index, ct_now(t->now), d);
@@ -347,11 +348,11 @@ static __always_inline void count_steered(const struct target *t)
 {
 	__u32 state = *(volatile __u64 *)&t->set->failsafe & 3;
 
-	if (state == CT_FALLBACK)
+	if (CT_SELDOM(state == CT_FALLBACK))
 		CT_ADD(&t->traffic->steered_in_fallback, 1);
 	else
 		CT_ADD(&t->traffic->steered, 1);
-	if (state == CT_HOLD)
+	if (CT_SELDOM(state == CT_HOLD))
 		CT_ADD(&t->traffic->steered_in_hold, 1);
 }
 

@@ -34,11 +34,11 @@ static __always_inline __u32 failsafe(struct ct_set *set, struct ct_set_traffic 
 	__u64 seen = *(volatile __u64 *)&set->failsafe;
 	__u32 state = CT_NORMAL;
 
-	if (age >= set->fallback_after)
+	if (CT_SELDOM(age >= set->fallback_after))
 		state = CT_FALLBACK;
-	else if (age >= set->hold_after)
+	else if (CT_SELDOM(age >= set->hold_after))
 		state = CT_HOLD;
-	if ((seen & 3) == state)
+	if (!CT_SELDOM((seen & 3) != state))
 		return state;
 	if (__sync_val_compare_and_swap(&set->failsafe, seen, (now & ~3ull) | state) != seen)
 		return state;
