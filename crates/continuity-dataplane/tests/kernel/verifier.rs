@@ -9,7 +9,7 @@ use continuity_dataplane::{HOOKS, OBJECT};
 use crate::ground::Ground;
 
 /// Instructions that the verifier may process for one program: a growth guard far below its own limit of 10⁶.
-const BUDGET: u32 = 12_000;
+const BUDGET: u32 = 10_000;
 
 fn load(program: &mut Program) -> ProgramInfo {
     match program {
