@@ -15,6 +15,8 @@ pub const NOT_YET_ENFORCED: &str = "NotYetEnforced";
 pub const CAPABILITIES_MET: &str = "CapabilitiesMet";
 /// Node: nothing of it runs out, and its tasks do not stand still.
 pub const RESOURCES_SUFFICIENT: &str = "ResourcesSufficient";
+/// Node: its reports count. Written by the operator, on a node that it doubts or has doubted.
+pub const TRUSTED: &str = "Trusted";
 
 /// Status of a condition: it holds.
 pub const TRUE: &str = "True";

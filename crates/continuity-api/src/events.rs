@@ -28,6 +28,10 @@ pub const POLICY_PROGRAMMED: &str = "PolicyProgrammed";
 pub const NODE_DEGRADED: &str = "NodeDegraded";
 /// On a node's object: its dataplane is ready again. Normal.
 pub const NODE_READY: &str = "NodeReady";
+/// On a node's object: its reports stop counting. Warning.
+pub const NODE_DISTRUSTED: &str = "NodeDistrusted";
+/// On a node's object: its reports count again. Normal.
+pub const NODE_TRUSTED: &str = "NodeTrusted";
 
 /// On a timeline only: a policy began to follow the set.
 pub const SET_FOLLOWED: &str = "SetFollowed";

@@ -40,6 +40,8 @@ pub const OPERATOR_LEADER: &str = "continuity_operator_leader";
 pub const OPERATOR_WRITER_EPOCH: &str = "continuity_operator_writer_epoch";
 /// Counter: requests to the external metrics API by HTTP code.
 pub const EXTERNAL_METRIC_REQUESTS: &str = "continuity_external_metric_requests_total";
+/// Counter: requests of KEDA to the external scaler by method and gRPC code.
+pub const SCALER_REQUESTS: &str = "continuity_scaler_requests_total";
 
 /// Counter: decision ticks of an agent.
 pub const AGENT_TICKS: &str = "continuity_agent_ticks_total";

@@ -36,7 +36,7 @@ pub const WARNINGS_MAX: usize = 8;
     shortname = "cnode",
     category = "continuity",
     derive = "PartialEq",
-    doc = "What the agent of one node reports. Written by that node's agent alone; do not edit.",
+    doc = "What the agent of one node reports. Written by that node's agent, and by the operator whether it is believed; do not edit.",
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -48,6 +48,12 @@ pub const WARNINGS_MAX: usize = 8;
         type_ = "string",
         json_path = ".status.dataplane.state",
         description = "Attached, Degraded, Detached or Refused"
+    ),
+    printcolumn(
+        name = "Trusted",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Trusted\")].status",
+        description = "False while the operator leaves its reports out; empty where it never did"
     ),
     printcolumn(
         name = "Failsafe",
@@ -136,7 +142,7 @@ pub struct ContinuityNodeStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub capabilities: Vec<CapabilityReport>,
-    /// Ready, CapabilitiesMet and ResourcesSufficient.
+    /// Ready, CapabilitiesMet and ResourcesSufficient by the agent; Trusted by the operator, on a node that it doubts or has doubted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions::list_schema")]
     pub conditions: Vec<Condition>,

@@ -58,6 +58,10 @@ pub const RUNNING_OUT: &str = "RunningOut";
 pub const STALLED: &str = "Stalled";
 /// ResourcesSufficient=Unknown: the node's signals were not read.
 pub const NO_SIGNALS: &str = "NoSignals";
+/// Trusted is False: what the node reports does not fit what others see, or it does not do what it is asked.
+pub const DOUBTED: &str = "Doubted";
+/// Trusted is True again.
+pub const BELIEVED: &str = "Believed";
 
 /// Hint: demand fits the replicas there are.
 pub const STEADY: &str = "Steady";

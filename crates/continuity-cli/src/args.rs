@@ -77,6 +77,21 @@ pub enum Command {
     },
     /// Records what nodes decide about a set, and proves that the record decides the same again.
     Record(Record),
+    /// Shows a page of the operator's /debug, through the API server: scheduler, hints.
+    Debug {
+        /// Which page.
+        #[arg(value_name = "PAGE", value_parser = crate::debug::PAGES)]
+        page: String,
+        /// Pod of the operator; default is the leader's.
+        #[arg(long, value_name = "NAME")]
+        pod: Option<String>,
+        /// File of `kubectl continuity snapshot`: shows the page that it holds, without a cluster.
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+        /// Format of the answer.
+        #[arg(short, long, value_enum, default_value_t = Output::Yaml)]
+        output: Output,
+    },
     /// Removes Continuity from every node and from the API, and proves it.
     Uninstall {
         /// Do not ask.

@@ -6,9 +6,10 @@ use crate::error::{Category, Error};
 use crate::explain::{self, Clock};
 use crate::output::render;
 use crate::session::Session;
-use crate::{record, snapshot, status, uninstall};
+use crate::{debug, record, snapshot, status, uninstall};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde_json::Value;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,14 +19,8 @@ use std::time::Duration;
 /// # Errors
 /// Whatever ends a command before it has an answer.
 pub async fn run(cli: Cli) -> Result<u8, Error> {
-    if let Command::Explain {
-        target,
-        from: Some(file),
-        output,
-    } = &cli.command
-    {
-        let accounts = offline(&cli, target, file)?;
-        print(&render(&accounts, *output, explain::text)?)?;
+    if let Some(text) = without_cluster(&cli)? {
+        print(&text)?;
         return Ok(0);
     }
     let session = Session::open(&cli.connection).await?;
@@ -53,6 +48,13 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
         }
         Command::Snapshot { file } => keep(&session, now, file).await,
         Command::Record(wanted) => fly(&session, now, &wanted).await,
+        Command::Debug {
+            page, pod, output, ..
+        } => {
+            let found = debug::page(&session, &page, pod.as_deref()).await?;
+            print(&render(&found, output, Value::to_string)?)?;
+            Ok(0)
+        }
         Command::Uninstall {
             yes,
             keep_crds,
@@ -70,6 +72,31 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
             };
             remove(&session, &wish, output).await
         }
+    }
+}
+
+/// The answer of a command that reads a snapshot; none where a cluster has to be asked.
+fn without_cluster(cli: &Cli) -> Result<Option<String>, Error> {
+    match &cli.command {
+        Command::Explain {
+            target,
+            from: Some(file),
+            output,
+        } => {
+            let accounts = offline(cli, target, file)?;
+            render(&accounts, *output, explain::text).map(Some)
+        }
+        Command::Debug {
+            page,
+            pod,
+            from: Some(file),
+            output,
+        } => {
+            let pages = snapshot::read(file)?.debug;
+            let found = debug::kept(&pages, page, pod.as_deref(), file)?;
+            render(&found, *output, Value::to_string).map(Some)
+        }
+        _ => Ok(None),
     }
 }
 

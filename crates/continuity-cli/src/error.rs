@@ -83,6 +83,9 @@ pub enum Error {
     /// The record cannot be made as ordered.
     #[error("{0}")]
     Record(String),
+    /// No page of the operator can be had.
+    #[error("{0}")]
+    Debug(String),
     /// The answer cannot be written as JSON.
     #[error("the answer cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -145,6 +148,7 @@ impl Error {
             | Self::Image(_)
             | Self::Snapshot(_)
             | Self::Record(_)
+            | Self::Debug(_)
             | Self::Declined => Category::Usage,
             Self::Unclean(_)
             | Self::Timeout { .. }

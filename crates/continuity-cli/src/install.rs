@@ -15,6 +15,8 @@ pub const NODE_WRITER: &str = "continuity-node-writer";
 pub const EXTERNAL_METRICS: &str = "v1beta1.external.metrics.k8s.io";
 /// The Service behind that APIService when it is ours.
 pub const EXTERNAL_METRICS_SERVICE: &str = "continuity-external-metrics";
+/// The ClusterTriggerAuthentication that triggers of KEDA name.
+pub const SCALER: &str = "continuity-scaler";
 /// API group of our kinds.
 pub const GROUP: &str = "continuity.nity.io";
 /// Names of the CRDs.

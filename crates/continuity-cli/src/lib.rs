@@ -7,6 +7,7 @@ pub mod apidoc;
 pub mod args;
 pub mod check;
 pub mod command;
+pub mod debug;
 pub mod error;
 pub mod explain;
 pub mod install;

@@ -9,6 +9,7 @@ mod foreign;
 #[cfg(test)]
 mod tests;
 
+use crate::debug;
 use crate::error::Error;
 use crate::session::Session;
 use crate::survey::sentence;
@@ -60,6 +61,9 @@ pub struct Snapshot {
     /// Objects of Kubernetes, the named fields alone: Services, EndpointSlices, the installation's pods, Deployment,
     /// DaemonSet, Lease, Events about our kinds.
     pub foreign: Vec<Value>,
+    /// Pages of the operator's /debug, by pod and name; empty where it does not serve them.
+    #[serde(default)]
+    pub debug: debug::Pages,
 }
 
 /// Takes a snapshot of the whole installation.
@@ -84,6 +88,7 @@ pub async fn take(session: &Session) -> Result<Snapshot, Error> {
         timelines: all(client, &mut unread).await,
         nodes: all(client, &mut unread).await,
         foreign: foreign::gather(session, &mut unread).await,
+        debug: debug::gather(session, &mut unread).await,
         unread: Vec::new(),
     };
     Ok(Snapshot { unread, ..snapshot })

@@ -59,6 +59,7 @@ fn the_names_that_the_commands_look_for_are_installed() {
         ("ValidatingAdmissionPolicyBinding", install::NODE_WRITER),
         ("APIService", install::EXTERNAL_METRICS),
         ("Service", install::EXTERNAL_METRICS_SERVICE),
+        ("ClusterTriggerAuthentication", install::SCALER),
     ] {
         assert!(has(&objects, kind, name), "config/ has no {kind} {name}");
     }

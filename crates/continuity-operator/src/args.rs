@@ -35,8 +35,21 @@ pub struct Args {
         default_value = "continuity-external-metrics"
     )]
     pub external_metrics_service: String,
-    /// Address of /debug, on the loopback: callers come by the API server's port-forward. Without it nothing is served.
-    #[arg(long, env = "CONTINUITY_DEBUG_LISTEN", value_parser = loopback)]
+    /// Serve KEDA's external scaler protocol, so that a ScaledObject can follow the hint.
+    #[arg(long, env = "CONTINUITY_KEDA")]
+    pub keda: bool,
+    /// Address of the external scaler.
+    #[arg(long, env = "CONTINUITY_KEDA_LISTEN", default_value = "0.0.0.0:9443")]
+    pub keda_listen: SocketAddr,
+    /// Service that a ScaledObject's scalerAddress names; its DNS names stand in the serving certificate.
+    #[arg(long, env = "CONTINUITY_KEDA_SERVICE", default_value = "continuity-scaler")]
+    pub keda_service: String,
+    /// Namespace of KEDA: what KEDA shows to the external scaler is put into a Secret there.
+    #[arg(long, env = "CONTINUITY_KEDA_NAMESPACE", default_value = "keda")]
+    pub keda_namespace: String,
+    /// Address of /debug. On the loopback it is plain HTTP, for the API server's port-forward; elsewhere it is TLS, for the API
+    /// server's proxy to the pod. Without it nothing is served.
+    #[arg(long, env = "CONTINUITY_DEBUG_LISTEN")]
     pub debug_listen: Option<SocketAddr>,
     /// Kubeconfig file; without it the ServiceAccount of the pod, else the usual files.
     #[arg(long, env = "CONTINUITY_KUBECONFIG")]
@@ -53,30 +66,10 @@ pub struct Args {
     pub log_text: bool,
 }
 
-/// An address that only the pod itself reaches.
-fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|error| format!("{error}; write it as 127.0.0.1:8081"))?;
-    if address.ip().is_loopback() {
-        Ok(address)
-    } else {
-        Err("is not on the loopback; /debug is reached by port-forward only, write 127.0.0.1:8081".to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
-
-    #[test]
-    fn debug_pages_are_never_served_to_the_network() {
-        assert!(loopback("0.0.0.0:8081").is_err());
-        assert!(loopback("10.244.0.9:8081").is_err());
-        assert!(loopback("8081").is_err());
-        assert!(loopback("127.0.0.1:8081").is_ok() && loopback("[::1]:8081").is_ok());
-    }
 
     #[test]
     fn the_arguments_are_consistent() {

@@ -1,10 +1,14 @@
 //! `/debug/*`: what goes on inside, for whoever may look.
 //!
-//! It listens on the loopback of the pod alone: a caller comes by the API server's port-forward, or not at all. A caller
-//! shows a token for our audience; the API server says whose it is (TokenReview) and whether that one may `get` the path
-//! (SubjectAccessReview). So every look needs two rights and is in the audit log three times. Off unless asked for.
+//! A caller comes through the API server: by its proxy to the pod, over TLS, which is what `kubectl continuity debug` does,
+//! or by its port-forward where the pages are on the loopback of the pod alone. It shows a token for our audience; the API
+//! server says whose it is (TokenReview) and whether that one may `get` the path (SubjectAccessReview). So every look needs
+//! two rights and is in the audit log three times, and whoever reaches the port by another way learns nothing without a token.
+//! Off unless asked for.
 
+use crate::certificate::{self, Order, Serving};
 use crate::error::Error;
+use crate::listener::{self, Callers, Door};
 use crate::serve;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -26,6 +30,14 @@ use tokio::sync::{Semaphore, watch};
 
 /// Audience of the tokens; one for the API server is refused here, so that nobody sends us one.
 pub const AUDIENCE: &str = "continuity-debug";
+/// Header of the token where the API server's proxy is on the way: it keeps `Authorization` to itself.
+const TOKEN: &str = "x-continuity-token";
+/// Secret of the serving certificate, and the name in it. The API server's proxy asks for no particular one.
+const NAME: &str = "continuity-debug";
+/// Time between two looks at the certificate, which lives for a year.
+const LOOK_EVERY: Duration = Duration::from_secs(3_600);
+/// The same while there is none.
+const RETRY_EVERY: Duration = Duration::from_secs(3);
 /// Requests at once: each costs the API server two reviews.
 const REQUESTS_MAX: usize = 4;
 /// Longest wait for a review.
@@ -60,25 +72,79 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Serves until `stop`.
-///
-/// # Errors
-/// If the address can not be listened on.
-pub async fn run(
-    address: SocketAddr,
+/// The server.
+pub struct Server {
     client: Client,
-    pages: Pages,
-    stop: watch::Receiver<bool>,
-) -> Result<(), Error> {
-    let shared = Shared {
-        client,
-        pages: Arc::new(pages),
-        places: Arc::new(Semaphore::new(REQUESTS_MAX)),
-    };
-    let router = Router::new()
-        .route("/debug/{page}", get(answer))
-        .with_state(shared);
-    serve::until_stopped(address, router, stop).await
+    namespace: String,
+    address: SocketAddr,
+    router: Router,
+}
+
+impl Server {
+    /// A server of `pages` at `address`.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, address: SocketAddr, pages: Pages) -> Self {
+        let shared = Shared {
+            client: client.clone(),
+            pages: Arc::new(pages),
+            places: Arc::new(Semaphore::new(REQUESTS_MAX)),
+        };
+        Self {
+            client,
+            namespace: namespace.to_owned(),
+            address,
+            router: Router::new()
+                .route("/debug/{page}", get(answer))
+                .with_state(shared),
+        }
+    }
+
+    /// Serves until `stop`: on the loopback in plain HTTP, elsewhere over TLS.
+    ///
+    /// # Errors
+    /// If the loopback address can not be listened on.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
+        if self.address.ip().is_loopback() {
+            return serve::until_stopped(self.address, self.router, stop).await;
+        }
+        let mut running: Option<(Serving, listener::Running)> = None;
+        loop {
+            let looked = self.look(&mut running).await;
+            if let Err(error) = &looked {
+                tracing::warn!(category = error.category().as_str(), %error, "/debug is not looked after");
+            }
+            let pause = if looked.is_ok() { LOOK_EVERY } else { RETRY_EVERY };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            }
+        }
+    }
+
+    /// Serves by the certificate that is valid now.
+    async fn look(&self, running: &mut Option<(Serving, listener::Running)>) -> Result<(), Error> {
+        let order = Order {
+            namespace: &self.namespace,
+            service: NAME,
+            secret: NAME,
+            client: false,
+        };
+        let serving = certificate::ensure(&self.client, &order).await?;
+        if running.as_ref().is_some_and(|(present, _)| *present == serving) {
+            return Ok(());
+        }
+        *running = None;
+        let door = Door {
+            what: "/debug",
+            address: self.address,
+            serving: &serving,
+            callers: Callers::Known(&serving.authority),
+            streams: u32::try_from(REQUESTS_MAX).unwrap_or(1),
+        };
+        let listening = listener::start(door, self.router.clone()).await?;
+        *running = Some((serving, listening));
+        Ok(())
+    }
 }
 
 async fn answer(
@@ -122,9 +188,13 @@ fn unreviewed(error: &kube::Error) -> Refusal {
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    value
-        .strip_prefix("Bearer ")
+    let proxied = headers.get(TOKEN).and_then(|value| value.to_str().ok());
+    let direct = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "));
+    proxied
+        .or(direct)
         .filter(|token| !token.is_empty() && token.len() <= TOKEN_MAX)
 }
 
@@ -207,5 +277,8 @@ mod tests {
         assert_eq!(of("Bearer "), None);
         assert_eq!(of(&format!("Bearer {}", "a".repeat(TOKEN_MAX + 1))), None);
         assert_eq!(bearer(&HeaderMap::new()), None);
+        let mut proxied = HeaderMap::new();
+        proxied.insert(TOKEN, "abc".parse().unwrap());
+        assert_eq!(bearer(&proxied), Some("abc"));
     }
 }

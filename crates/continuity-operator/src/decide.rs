@@ -91,6 +91,28 @@ pub fn policy(world: &World, key: &Key, now: Moment) -> Option<Intent> {
     })
 }
 
+/// What follows for the objects of nodes that went into quarantine or left it: each says so.
+#[must_use]
+pub fn trust(world: &World) -> Vec<Intent> {
+    let told = world.misshown().into_iter().map(|(node, believed)| {
+        let doubt = world.trust.standing(&node).map(|standing| standing.doubt);
+        let why = if believed {
+            "its reports fit what others see again, and count".to_owned()
+        } else {
+            let complaint = doubt.unwrap_or_default().complaint();
+            format!("its reports stop counting, and roll-outs leave it out: {complaint}")
+        };
+        let slot = Slot::new(Aspect::NodeTrust, Key::new("", &node));
+        Intent {
+            notices: vec![transition::of_trust(believed, &why)],
+            write: Write::NodeTrust { believed, why },
+            urgency: Urgency::Transition,
+            ..Intent::nothing(slot)
+        }
+    });
+    told.collect()
+}
+
 /// The ports of a Service that a policy has.
 fn bindings(world: &World, key: &Key, facts: &ServiceFacts) -> Vec<Bound> {
     if facts.reachability != Reachability::Virtual {

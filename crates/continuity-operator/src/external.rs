@@ -6,22 +6,20 @@
 //! was published once stays until its set goes: a missing metric would block scale-down.
 
 mod answer;
-mod certificate;
 mod front_proxy;
-mod hints;
-mod listener;
 mod owner;
 mod review;
 mod selector;
 
-pub use certificate::Serving;
 pub use front_proxy::{FrontProxy, Identity};
-pub use hints::{Hints, Item};
 pub use owner::{Owner, owner};
 pub use selector::{Selector, SelectorError};
 
 use crate::args::Args;
+use crate::certificate::{self, Serving};
 use crate::error::Error;
+use crate::listener::{self, Callers, Door};
+use crate::published::Hints;
 use crate::telemetry::Metrics;
 use k8s_openapi::ByteString;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
@@ -39,6 +37,10 @@ pub const GROUP: &str = "external.metrics.k8s.io";
 pub const VERSION: &str = "v1beta1";
 /// Name of the APIService.
 pub const API_SERVICE: &str = "v1beta1.external.metrics.k8s.io";
+/// Secret of the serving certificate.
+const SECRET: &str = "continuity-external-metrics";
+/// Requests at once on a connection of the API server: an HPA has one under way for each metric.
+const REQUESTS_MAX: u32 = 200;
 /// Time between two looks at owner, certificate and front proxy. One look is three small reads.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// The same while something is missing, such as during installation.
@@ -130,7 +132,13 @@ impl Server {
                 return Ok(None);
             }
         }
-        let serving = certificate::ensure(&self.client, &self.namespace, &self.service).await?;
+        let order = certificate::Order {
+            namespace: &self.namespace,
+            service: &self.service,
+            secret: SECRET,
+            client: false,
+        };
+        let serving = certificate::ensure(&self.client, &order).await?;
         let front_proxy = front_proxy::read(&self.client).await?;
         self.fill_bundle(&services, stored.as_ref(), &serving).await?;
         Ok(Some(Footing { serving, front_proxy }))
@@ -169,12 +177,13 @@ impl Server {
             front_proxy: Arc::new(footing.front_proxy.clone()),
             metrics: Arc::clone(&self.metrics),
         };
-        listener::start(
-            self.address,
-            &footing.serving,
-            &footing.front_proxy,
-            answer::router(state),
-        )
-        .await
+        let door = Door {
+            what: GROUP,
+            address: self.address,
+            serving: &footing.serving,
+            callers: Callers::Known(&footing.front_proxy.authority),
+            streams: REQUESTS_MAX,
+        };
+        listener::start(door, answer::router(state)).await
     }
 }

@@ -8,6 +8,7 @@
 pub mod args;
 pub mod backoff;
 pub mod bind;
+pub mod certificate;
 pub mod debug;
 pub mod decide;
 pub mod distress;
@@ -16,14 +17,17 @@ pub mod external;
 pub mod gather;
 pub mod hint;
 pub mod lease;
+mod listener;
 pub mod mode;
 pub mod moment;
 pub mod pilot;
 pub mod plan;
 pub mod policy;
+pub mod published;
 pub mod rollout;
 #[cfg(test)]
 mod sample;
+pub mod scaler;
 pub mod scheduler;
 pub mod serve;
 pub mod telemetry;

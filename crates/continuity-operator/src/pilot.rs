@@ -8,8 +8,10 @@ mod turn;
 use crate::args::Args;
 use crate::debug;
 use crate::error::Error;
-use crate::external::{self, Hints};
+use crate::external;
 use crate::lease::Keeper;
+use crate::published::Hints;
+use crate::scaler;
 use crate::scheduler::Snapshot;
 use crate::serve::{self, Health};
 use crate::telemetry::Metrics;
@@ -18,7 +20,6 @@ use crate::watch;
 use crate::writer::Writer;
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,20 +49,18 @@ pub async fn run(args: Args) -> Result<(), Error> {
     let (epochs, highest) = signalling::channel(None);
     let (changes, incoming) = mpsc::channel(watch::CHANGES_MAX);
 
-    let mut watches = watch::start(&client, &changes, &metrics);
+    let mut watches = watch::start(&client, &args.pod_namespace, &changes, &metrics);
     let keeper = Keeper::new(lease_client, &args.pod_namespace, &args.pod_name);
     let keeping = tokio::spawn(keeper.run(claims, highest, released));
     let (alive, counted) = (Arc::clone(&health), Arc::clone(&metrics));
     let mut serving = tokio::spawn(serve::run(args.listen, alive, counted, stopped.clone()));
-    if args.external_metrics {
-        let server = external::Server::new(client.clone(), &args, Arc::clone(&hints), Arc::clone(&metrics));
-        tokio::spawn(server.run(stopped.clone()));
-    }
+    autoscalers(&client, &args, &hints, &metrics, &stopped);
 
     let (board, shown) = signalling::channel(None::<Arc<Snapshot>>);
     if let Some(address) = args.debug_listen {
         let pages = pages(shown, Arc::clone(&hints));
-        tokio::spawn(debugging(address, client.clone(), pages, stopped.clone()));
+        let server = debug::Server::new(client.clone(), &args.pod_namespace, address, pages);
+        tokio::spawn(debugging(server, stopped.clone()));
     }
     let reporter = reporter(&args);
     let timelines = timeline::Keeper::start(client.clone(), claimed.clone(), Arc::clone(&metrics));
@@ -91,6 +90,24 @@ pub async fn run(args: Args) -> Result<(), Error> {
     ended
 }
 
+/// Serves the hints to whoever scales, as far as the arguments ask for it.
+fn autoscalers(
+    client: &Client,
+    args: &Args,
+    hints: &Arc<Hints>,
+    metrics: &Arc<Metrics>,
+    stopped: &signalling::Receiver<bool>,
+) {
+    if args.external_metrics {
+        let server = external::Server::new(client.clone(), args, Arc::clone(hints), Arc::clone(metrics));
+        tokio::spawn(server.run(stopped.clone()));
+    }
+    if args.keda {
+        let server = scaler::Server::new(client.clone(), args, Arc::clone(hints), Arc::clone(metrics));
+        tokio::spawn(server.run(stopped.clone()));
+    }
+}
+
 /// Under whose name Events are written.
 fn reporter(args: &Args) -> Reporter {
     Reporter {
@@ -110,13 +127,8 @@ fn pages(shown: signalling::Receiver<Option<Arc<Snapshot>>>, published: Arc<Hint
 }
 
 /// Serves /debug; that it can not is no reason to stop.
-async fn debugging(
-    address: SocketAddr,
-    client: Client,
-    pages: debug::Pages,
-    stop: signalling::Receiver<bool>,
-) {
-    if let Err(error) = debug::run(address, client, pages, stop).await {
+async fn debugging(server: debug::Server, stop: signalling::Receiver<bool>) {
+    if let Err(error) = server.run(stop).await {
         tracing::error!(%error, "/debug is not served");
     }
 }

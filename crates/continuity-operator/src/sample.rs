@@ -257,7 +257,7 @@ impl Scene {
             ..Default::default()
         };
         let change = match &intent.write {
-            Write::Nothing => return,
+            Write::Nothing | Write::NodeTrust { .. } => return,
             Write::Set { spec, service_uid } => {
                 let status = self
                     .world

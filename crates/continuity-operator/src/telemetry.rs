@@ -63,6 +63,8 @@ pub struct Metrics {
     pub epoch: IntGauge,
     /// Requests to the external metrics API by code.
     pub external: IntCounterVec,
+    /// Requests of KEDA by method and code.
+    pub scaler: IntCounterVec,
     errors: IntCounterVec,
     desired: GaugeVec,
     regime: GaugeVec,
@@ -115,6 +117,11 @@ impl Metrics {
                 "Requests to external.metrics.k8s.io.",
                 &["code"],
             )?,
+            scaler: labelled(
+                metrics::SCALER_REQUESTS,
+                "Requests of KEDA to the external scaler.",
+                &["method", "code"],
+            )?,
             errors: labelled(metrics::OPERATOR_ERRORS, "Errors by category.", &["category"])?,
             desired: per_set(metrics::DESIRED_REPLICAS, "Wanted replicas.")?,
             regime: per_set(
@@ -143,6 +150,7 @@ impl Metrics {
         add(Box::new(self.leader.clone()))?;
         add(Box::new(self.epoch.clone()))?;
         add(Box::new(self.external.clone()))?;
+        add(Box::new(self.scaler.clone()))?;
         add(Box::new(self.errors.clone()))?;
         add(Box::new(self.desired.clone()))?;
         add(Box::new(self.regime.clone()))?;

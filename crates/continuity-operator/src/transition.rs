@@ -246,6 +246,16 @@ pub fn of_policy(before: &ContinuityPolicyStatus, after: &ContinuityPolicyStatus
     notices
 }
 
+/// That a node is doubted, or believed again.
+#[must_use]
+pub fn of_trust(believed: bool, why: &str) -> Notice {
+    if believed {
+        Notice::normal(events::NODE_TRUSTED, "", why.to_owned())
+    } else {
+        Notice::warning(events::NODE_DISTRUSTED, "", why.to_owned())
+    }
+}
+
 /// Whether a person waits for this change: then it does not wait for the slow bucket.
 #[must_use]
 pub fn is_transition(before: &EquivalenceSetStatus, after: &EquivalenceSetStatus) -> bool {

@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | own report | its agent says that its dataplane works |
 //! | observed | what it claims fits what the other nodes saw: the demand, the backends that they all keep out, and reports that count up |
-//! | probe | it has confirmed the plans that the operator gave it, within a minute |
+//! | probe | its agent's pod is ready, and has confirmed the plans that the operator gave it, within a minute |
 //!
 //! Where what does not fit is seen on more than a third of the nodes, it is not them (a hook that can not see the
 //! backends' side, a load that moves faster than reports), and nobody is condemned for it. Pure: takes `now`.
@@ -46,6 +46,28 @@ pub struct Signals {
 }
 
 impl Signals {
+    /// What speaks against the node, as a sentence.
+    #[must_use]
+    pub fn complaint(&self) -> String {
+        let bad = |part: Option<u32>| part.is_some_and(|part| part < 500);
+        let parts = [
+            (self.own, "its agent says that its dataplane does not work"),
+            (
+                self.observed,
+                "what it reports does not fit what other nodes see, or is played back",
+            ),
+            (
+                self.probe,
+                "its agent's pod is not ready, or does not confirm plans",
+            ),
+        ];
+        let said: Vec<&str> = parts
+            .into_iter()
+            .filter_map(|(part, text)| bad(part).then_some(text))
+            .collect();
+        said.join("; ")
+    }
+
     /// The score, in permille; none while nothing is known.
     #[must_use]
     pub fn score(&self) -> Option<u32> {
@@ -68,6 +90,8 @@ pub struct Standing {
     pub trust: u32,
     /// Since when it is in quarantine, if it is.
     pub quarantined: Option<Duration>,
+    /// What was known of it at the last report that was bad.
+    pub doubt: Signals,
     good: u32,
 }
 
@@ -76,6 +100,7 @@ impl Default for Standing {
         Self {
             trust: 1_000,
             quarantined: None,
+            doubt: Signals::default(),
             good: 0,
         }
     }
@@ -119,7 +144,17 @@ impl Ledger {
     /// Takes a report of a node in.
     pub fn hear(&mut self, node: &str, signals: Signals, now: Duration) -> Option<Change> {
         let score = signals.score()?;
-        self.nodes.entry(node.to_owned()).or_default().hear(score, now)
+        let standing = self.nodes.entry(node.to_owned()).or_default();
+        if score <= LEAVE {
+            standing.doubt = signals;
+        }
+        standing.hear(score, now)
+    }
+
+    /// What is known of a node that was heard of.
+    #[must_use]
+    pub fn standing(&self, node: &str) -> Option<&Standing> {
+        self.nodes.get(node)
     }
 
     /// Whether the node counts.

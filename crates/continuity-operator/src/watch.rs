@@ -1,4 +1,4 @@
-//! Watches of the six kinds, into one bounded channel.
+//! Watches of the six kinds and of the agents' pods, into one bounded channel.
 //!
 //! An object that does not parse (a newer version of ours, say) is logged, counted and skipped; it must not end the watch
 //! of all the others. A broken watch comes back by `Reconnect`, and its new list replaces the old one.
@@ -22,11 +22,18 @@ use tokio::task::JoinSet;
 
 /// Changes on their way: a whole page of a list fits twice. A full channel stops reading, which the API server buffers.
 pub const CHANGES_MAX: usize = 1_024;
+/// Label of the agents' pods, as `config/agent` sets it.
+const AGENTS: &str = "app.kubernetes.io/name=continuity-agent";
 /// Length of one watch call in seconds; a dead connection is noticed 5 s after it.
 const WATCH_SECONDS: u32 = 55;
 
 /// Starts the watches. They end when the receiver of `changes` goes away.
-pub fn start(client: &Client, changes: &mpsc::Sender<Change>, metrics: &Arc<Metrics>) -> JoinSet<()> {
+pub fn start(
+    client: &Client,
+    namespace: &str,
+    changes: &mpsc::Sender<Change>,
+    metrics: &Arc<Metrics>,
+) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let all = watcher::Config::default().timeout(WATCH_SECONDS);
     // Headless Services are refused anyway, and their slices can be many.
@@ -41,7 +48,11 @@ pub fn start(client: &Client, changes: &mpsc::Sender<Change>, metrics: &Arc<Metr
     tasks.spawn(spread.clone().follow(3, all.clone(), Change::Policy));
     tasks.spawn(spread.clone().follow(4, all.clone(), Change::Set));
     tasks.spawn(spread.clone().follow(5, all.clone(), Change::Plan));
-    tasks.spawn(spread.follow(6, all, Change::Node));
+    tasks.spawn(spread.clone().follow(6, all.clone(), Change::Node));
+    let agents = all.labels(AGENTS);
+    let pods = Api::namespaced(client.clone(), namespace);
+    let agent = |event| Change::Agent(Box::new(event));
+    tasks.spawn(spread.follow_in(pods, 7, agents, agent));
     tasks
 }
 
@@ -57,7 +68,19 @@ impl Spread {
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
-        let api: Api<DeserializeGuard<K>> = Api::all(self.client);
+        let api = Api::all(self.client.clone());
+        self.follow_in(api, seed, config, wrap).await;
+    }
+
+    async fn follow_in<K>(
+        self,
+        api: Api<DeserializeGuard<K>>,
+        seed: u64,
+        config: watcher::Config,
+        wrap: fn(Event<K>) -> Change,
+    ) where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
         let mut stream = Box::pin(StreamBackoff::new(watcher(api, config), Reconnect::new(seed)));
         let mut broken = false;
         while let Some(next) = stream.next().await {

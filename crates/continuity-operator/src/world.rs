@@ -4,6 +4,7 @@
 //! Services and EndpointSlices, and an update that changes none of it marks nothing. Marks are keys of Services and
 //! policies; a change that touches many (a whole list again) collapses into "everything".
 
+mod agent;
 mod census;
 mod claimant;
 mod mark;
@@ -13,6 +14,7 @@ mod slice;
 mod table;
 mod weigh;
 
+pub use agent::AgentFacts;
 pub use census::Census;
 pub use mark::Marks;
 pub use node::{NodeFacts, STALE_AFTER};
@@ -27,7 +29,7 @@ use claimant::Claimants;
 use continuity_api::labels;
 use continuity_api::node::SetReport;
 use continuity_api::{ContinuityNode, ContinuityPolicy, EquivalencePlan, EquivalenceSet};
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
@@ -87,6 +89,8 @@ pub enum Change {
     Plan(Event<EquivalencePlan>),
     /// A node's report.
     Node(Event<ContinuityNode>),
+    /// An agent's pod.
+    Agent(Box<Event<Pod>>),
 }
 
 /// The picture.
@@ -108,6 +112,10 @@ pub struct World {
     pub reports: BTreeMap<Key, BTreeMap<String, SetReport>>,
     /// How far each node is believed.
     pub trust: Ledger,
+    /// Agents' pods by node. What they say only adds to trust, so nothing waits for their first list.
+    pub agents: Table<String, AgentFacts>,
+    /// Nodes whose object says that they are not believed.
+    shown: BTreeSet<String>,
     /// Sets that each node reports.
     carried: BTreeMap<String, BTreeSet<Key>>,
     /// Digest of each plan, and since when it has been this.
@@ -139,6 +147,7 @@ impl World {
             Change::Set(event) => self.absorb_set(event),
             Change::Plan(event) => self.absorb_plan(event, now),
             Change::Node(event) => self.absorb_node(event, now),
+            Change::Agent(event) => self.absorb_agent(*event),
         }
         self.marks.bound();
     }
@@ -338,6 +347,7 @@ impl World {
 
     fn absorb_node(&mut self, event: Event<ContinuityNode>, now: Moment) {
         let mut incoming: BTreeMap<String, Vec<SetReport>> = BTreeMap::new();
+        let shown = &mut self.shown;
         let changed = self.nodes.absorb(
             event,
             |node| node.name_any(),
@@ -348,6 +358,7 @@ impl World {
                     .map(|status| std::mem::take(&mut status.sets))
                     .unwrap_or_default();
                 let facts = NodeFacts::of(&node, &sets, before, now);
+                agent::note_shown(shown, &node);
                 incoming.insert(node.name_any(), sets);
                 facts
             },

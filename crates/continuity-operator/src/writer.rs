@@ -10,9 +10,11 @@ use crate::error::Error;
 use crate::lease::Claim;
 use crate::world::Change;
 use continuity_api::{
-    API_VERSION, ContinuityPolicy, ContinuityPolicyStatus, EquivalencePlan, EquivalencePlanSpec,
-    EquivalenceSet, EquivalenceSetSpec, EquivalenceSetStatus, OPERATOR_MANAGER, labels,
+    API_VERSION, Condition, ContinuityNode, ContinuityPolicy, ContinuityPolicyStatus, EquivalencePlan,
+    EquivalencePlanSpec, EquivalenceSet, EquivalenceSetSpec, EquivalenceSetStatus, OPERATOR_MANAGER, Time,
+    conditions, labels, reasons,
 };
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::runtime::events::{Event, Recorder};
 use kube::runtime::watcher;
@@ -108,6 +110,15 @@ impl Writer {
                 let stored: ContinuityPolicy = self.apply(&intent.slot, body, Some("status")).await?;
                 Ok(Some(Change::Policy(watcher::Event::Apply(stored))))
             }
+            (Write::NodeTrust { believed, why }, _) => {
+                let body = trust_body(&key.name, *believed, why);
+                let api: Api<ContinuityNode> = Api::all(self.client.clone());
+                let parameters = PatchParams::apply(OPERATOR_MANAGER).force();
+                let stored = api
+                    .patch_status(&key.name, &parameters, &Patch::Apply(&body))
+                    .await?;
+                Ok(Some(Change::Node(watcher::Event::Apply(stored))))
+            }
             (Write::Delete { uid, version }, Aspect::Plan) => {
                 let known = (uid.clone(), version.clone());
                 self.delete::<EquivalencePlan>(&intent.slot, known).await
@@ -165,6 +176,7 @@ impl Writer {
         let object = match change {
             Change::Set(watcher::Event::Apply(set)) => set.object_ref(&()),
             Change::Policy(watcher::Event::Apply(policy)) => policy.object_ref(&()),
+            Change::Node(watcher::Event::Apply(node)) => node.object_ref(&()),
             _ => return,
         };
         for notice in &intent.notices {
@@ -226,6 +238,24 @@ fn metadata(slot: &Slot, service: &str, port: &str, service_uid: &str) -> Value 
             "blockOwnerDeletion": false,
         }],
     })
+}
+
+/// The one condition of a node that is ours; all else of its status is the agent's.
+fn trust_body(node: &str, believed: bool, why: &str) -> Value {
+    let (status, reason) = if believed {
+        (conditions::TRUE, reasons::BELIEVED)
+    } else {
+        (conditions::FALSE, reasons::DOUBTED)
+    };
+    let condition = Condition {
+        type_: conditions::TRUSTED.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message: why.to_owned(),
+        observed_generation: None,
+        last_transition_time: Time(Timestamp::now()),
+    };
+    status_body::<ContinuityNode>(node, json!({ "conditions": [condition] }))
 }
 
 fn status_body<K: Resource<DynamicType = ()>>(name: &str, status: Value) -> Value {

@@ -48,7 +48,13 @@ fn worst() -> String {
     let metrics = Metrics::new().unwrap();
     let sets: Vec<EquivalenceSet> = (0..SETS).map(set).collect();
     metrics.sets(sets.iter());
-    let aspects = [Aspect::Set, Aspect::SetStatus, Aspect::Plan, Aspect::PolicyStatus];
+    let aspects = [
+        Aspect::Set,
+        Aspect::SetStatus,
+        Aspect::Plan,
+        Aspect::PolicyStatus,
+        Aspect::NodeTrust,
+    ];
     let aspects: Vec<&str> = aspects
         .iter()
         .map(|aspect| aspect.as_str())

@@ -125,7 +125,7 @@ pub const CATALOGUE: &[Entry] = &[
 
     // 4 aspects and what later versions add, each with `written` and the categories of errors.
     entry(Operator, Counter, OPERATOR_WRITES, &["aspect", "outcome"], Fixed(88),
-        "writes to the API; aspect is `set`, `set_status`, `plan`, `policy_status` or `timeline`, outcome is `written` or a category of errors",
+        "writes to the API; aspect is `set`, `set_status`, `plan`, `policy_status`, `node_trust` or `timeline`, outcome is `written` or a category of errors",
         "sum by (aspect) (rate(continuity_operator_writes_total{outcome=\"written\"}[5m]))"),
     entry(Operator, Counter, OPERATOR_COALESCED, &[], Fixed(1),
         "status updates that were merged into a later one",
@@ -164,6 +164,10 @@ pub const CATALOGUE: &[Entry] = &[
     entry(Operator, Counter, EXTERNAL_METRIC_REQUESTS, &["code"], Fixed(16),
         "requests to the external metrics API, by HTTP status",
         "sum by (code) (rate(continuity_external_metric_requests_total[5m]))"),
+    // 5 methods, 6 codes.
+    entry(Operator, Counter, SCALER_REQUESTS, &["method", "code"], Fixed(30),
+        "requests of KEDA to the external scaler, by method and gRPC code",
+        "sum by (code) (rate(continuity_scaler_requests_total[5m]))"),
 
     entry(Agent, Counter, AGENT_TICKS, &[], Fixed(1),
         "ticks of the node loop",

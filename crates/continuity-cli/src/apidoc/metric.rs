@@ -21,7 +21,7 @@ const TAIL: &str = "
 ## The external metric
 
 `config/external-metrics` serves `continuity_desired_replicas` at `external.metrics.k8s.io/v1beta1`, labels `service` and `port`, one item for each set. Use `AverageValue: 1`
-(`config/samples/hpa.yaml`).
+(`config/samples/hpa.yaml`). KEDA gets the same value by its own protocol; [hints.md](hints.md) has both.
 ";
 
 /// The page.

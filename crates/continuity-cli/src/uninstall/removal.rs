@@ -10,13 +10,13 @@ use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret};
 use k8s_openapi::api::flowcontrol::v1::{FlowSchema, PriorityLevelConfiguration};
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{DeleteParams, ListParams};
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind, NamespaceResourceScope};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -153,6 +153,7 @@ pub(super) async fn objects(session: &Session, wish: &Wish) -> Result<(Vec<Strin
     let mut gone = Vec::new();
     let mut kept = Vec::new();
     external_metrics(session, &mut gone).await?;
+    with_keda(client, &mut gone).await?;
     if wish.keep_crds {
         for (kind, plural) in [
             ("EquivalenceSet", "equivalencesets"),
@@ -191,12 +192,6 @@ pub(super) async fn objects(session: &Session, wish: &Wish) -> Result<(Vec<Strin
         &mut gone,
     )
     .await?;
-    labelled::<RoleBinding>(
-        Api::namespaced(client.clone(), "kube-system"),
-        "RoleBinding",
-        &mut gone,
-    )
-    .await?;
     labelled::<ClusterRoleBinding>(Api::all(client.clone()), "ClusterRoleBinding", &mut gone).await?;
     labelled::<ClusterRole>(Api::all(client.clone()), "ClusterRole", &mut gone).await?;
     labelled::<FlowSchema>(Api::all(client.clone()), "FlowSchema", &mut gone).await?;
@@ -223,6 +218,38 @@ async fn external_metrics(session: &Session, gone: &mut Vec<String>) -> Result<(
         });
     if ours && delete(&api, "APIService", install::EXTERNAL_METRICS).await? {
         gone.push(format!("APIService/{}", install::EXTERNAL_METRICS));
+    }
+    Ok(())
+}
+
+/// What KEDA's namespace got from us, wherever that is, and the ClusterTriggerAuthentication that names it.
+async fn with_keda(client: &Client, gone: &mut Vec<String>) -> Result<(), Error> {
+    let kind = GroupVersionKind::gvk("keda.sh", "v1alpha1", "ClusterTriggerAuthentication");
+    let resource = ApiResource::from_gvk_with_plural(&kind, "clustertriggerauthentications");
+    let shown: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    match shown.delete(install::SCALER, &DeleteParams::background()).await {
+        Ok(_) => gone.push(format!("ClusterTriggerAuthentication/{}", install::SCALER)),
+        Err(kube::Error::Api(status)) if status.code == 404 => {}
+        Err(error) => return Err(Error::api("delete", "ClusterTriggerAuthentication")(error)),
+    }
+    spread::<RoleBinding>(client, "RoleBinding", gone).await?;
+    spread::<Role>(client, "Role", gone).await?;
+    spread::<Secret>(client, "Secret", gone).await
+}
+
+/// Deletes what bears our label and one of our names in namespaces that are not ours.
+async fn spread<K>(client: &Client, kind: &str, gone: &mut Vec<String>) -> Result<(), Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    let ours = ListParams::default().labels(install::PART_OF);
+    let all: Api<K> = Api::all(client.clone());
+    let list = all.list_metadata(&ours).await.map_err(Error::api("list", kind))?;
+    let mut namespaces: Vec<String> = list.items.iter().filter_map(|one| one.namespace()).collect();
+    namespaces.sort_unstable();
+    namespaces.dedup();
+    for namespace in namespaces {
+        labelled::<K>(Api::namespaced(client.clone(), &namespace), kind, gone).await?;
     }
     Ok(())
 }

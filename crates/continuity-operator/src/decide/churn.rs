@@ -252,7 +252,7 @@ impl Churn {
                     );
                 }
             }
-            Write::PolicyStatus(_) | Write::Delete { .. } | Write::Nothing => {}
+            Write::PolicyStatus(_) | Write::NodeTrust { .. } | Write::Delete { .. } | Write::Nothing => {}
         }
     }
 

@@ -24,6 +24,8 @@ pub enum Aspect {
     Plan,
     /// Status of a policy.
     PolicyStatus,
+    /// Whether a node is believed, in the status of its ContinuityNode.
+    NodeTrust,
 }
 
 impl Aspect {
@@ -35,6 +37,7 @@ impl Aspect {
             Self::SetStatus => "set_status",
             Self::Plan => "plan",
             Self::PolicyStatus => "policy_status",
+            Self::NodeTrust => "node_trust",
         }
     }
 }
@@ -88,6 +91,13 @@ pub enum Write {
     },
     /// The status of the policy.
     PolicyStatus(Box<ContinuityPolicyStatus>),
+    /// Whether a node is believed, and why or why not.
+    NodeTrust {
+        /// Whether.
+        believed: bool,
+        /// One sentence.
+        why: String,
+    },
     /// The object goes, if it is still what was decided about.
     Delete {
         /// UID of the object that was decided about, so that a namesake survives.
@@ -108,6 +118,7 @@ impl Write {
             Self::SetStatus(status) => text(status),
             Self::Plan { spec, service_uid } => text(&(spec, service_uid)),
             Self::PolicyStatus(status) => text(status),
+            Self::NodeTrust { believed, why } => text(&("trust", believed, why)),
             Self::Delete { uid, version } => text(&("delete", uid, version)),
         }
     }
@@ -159,10 +170,10 @@ impl Intent {
             (Aspect::Plan, Urgency::Transition) => 1,
             (Aspect::Set, _) => 2,
             (Aspect::SetStatus, Urgency::Transition) => 3,
-            (Aspect::PolicyStatus, Urgency::Transition) => 4,
+            (Aspect::PolicyStatus | Aspect::NodeTrust, Urgency::Transition) => 4,
             (Aspect::Plan, Urgency::Figure) => 6,
             (Aspect::SetStatus, Urgency::Figure) => 7,
-            (Aspect::PolicyStatus, Urgency::Figure) => 8,
+            (Aspect::PolicyStatus | Aspect::NodeTrust, Urgency::Figure) => 8,
         }
     }
 

@@ -1,11 +1,11 @@
 //! The answers: discovery, and one list of values a namespace and metric.
 
 use super::front_proxy::FrontProxy;
-use super::hints::{Hints, Item};
-use super::listener::Peer;
 use super::review::Reviewer;
 use super::selector::Selector;
 use super::{GROUP, VERSION};
+use crate::listener::Peer;
+use crate::published::{Hints, Item};
 use crate::telemetry::Metrics;
 use axum::extract::{self, Path, Query};
 use axum::http::{HeaderMap, StatusCode};

@@ -1,6 +1,6 @@
 //! The label selector of a metrics request: equality and sets, which is what an autoscaler sends.
 
-use super::hints::Item;
+use crate::published::Item;
 use thiserror::Error;
 
 /// Terms in one selector. An HPA writes two.

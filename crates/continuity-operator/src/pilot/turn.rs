@@ -2,10 +2,10 @@
 
 use crate::decide::{self, Intent, Memory};
 use crate::error::{Category, Error};
-use crate::external::Hints;
 use crate::lease::Claim;
 use crate::mode::{Machine, Mode};
 use crate::moment::Moment;
+use crate::published::Hints;
 use crate::scheduler::{Scheduler, Snapshot};
 use crate::serve::Health;
 use crate::telemetry::Metrics;
@@ -218,6 +218,9 @@ impl Pilot {
                 wiring.metrics.offer(scheduler.offer(intent, now.mono));
             }
         }
+        for intent in decide::trust(world) {
+            wiring.metrics.offer(scheduler.offer(intent, now.mono));
+        }
         wiring.metrics.passes.inc();
         wiring.metrics.pass_seconds.observe(begun.elapsed().as_secs_f64());
     }
@@ -227,7 +230,12 @@ impl Pilot {
         let rests = self
             .published
             .is_some_and(|at| now.saturating_sub(at) < PUBLISH_SPACING);
-        if rests || !self.world.synced() || !self.world.take_news() {
+        if rests || !self.world.synced() {
+            return;
+        }
+        let news = self.world.take_news();
+        // Also that there is nothing is worth knowing.
+        if !news && self.published.is_some() {
             return;
         }
         self.published = Some(now);
@@ -283,9 +291,12 @@ impl Pilot {
         for (node, change) in self.world.take_doubts() {
             match change {
                 trust::Change::Quarantined => {
+                    let standing = self.world.trust.standing(&node);
+                    let complaint = standing.map(|standing| standing.doubt.complaint());
                     tracing::warn!(
                         node,
-                        "its reports stop counting: they do not fit what others see, or it ignores plans"
+                        complaint = complaint.unwrap_or_default(),
+                        "its reports stop counting"
                     );
                 }
                 trust::Change::Released => tracing::info!(node, "its reports count again"),
@@ -350,7 +361,10 @@ impl Pilot {
                     if let Change::Set(Event::Apply(set)) = &change {
                         self.wiring.timelines.saw(set);
                     }
-                    self.world.absorb(change, now);
+                    // What a node reports comes by its watch alone: an answer of ours may be older than that.
+                    if !matches!(change, Change::Node(_)) {
+                        self.world.absorb(change, now);
+                    }
                 }
                 Ok(())
             }

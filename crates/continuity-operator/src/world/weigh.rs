@@ -26,15 +26,18 @@ impl World {
         std::mem::take(&mut self.doubts)
     }
 
-    /// Looks again at nodes that are doubted, or that leave plans unconfirmed: neither has to report for that.
+    /// Looks again at nodes that are doubted, whose agent is not ready, or that leave plans unconfirmed: none of them has to
+    /// report for that.
     ///
-    /// Of the many that are not doubted it looks at a part each time, so that a look stays short in any fleet.
+    /// Of the many that are not doubted it looks for unconfirmed plans at a part each time, so that a look stays short in any
+    /// fleet.
     pub fn review(&mut self, now: Moment) {
         self.disown();
         let Self { trust, nodes, .. } = self;
         trust.retain(|node| nodes.get(node).is_some());
         let doubted = self.trust.quarantined().map(|(node, _)| node.clone());
-        let mut due: Vec<String> = doubted.chain(self.unconfirmed(now)).collect();
+        let unready = self.unready_agents();
+        let mut due: Vec<String> = doubted.chain(unready).chain(self.unconfirmed(now)).collect();
         self.reviewed = self.last_reviewed();
         due.sort();
         due.dedup();
@@ -85,12 +88,20 @@ impl World {
         let signals = Signals {
             own: facts.ready.map(part),
             observed,
-            probe: self.confirms(node, now).map(part),
+            probe: self.probe(node, now).map(part),
         };
         if let Some(change) = self.trust.hear(node, signals, now.mono) {
             self.doubts.push((node.to_owned(), change));
             self.marks.everything = true;
             self.marks.bound();
+        }
+    }
+
+    /// The operator's own look: whether kubelet finds the agent ready, and whether it does what it is asked.
+    fn probe(&self, node: &str, now: Moment) -> Option<bool> {
+        match (self.agent_ready(node), self.confirms(node, now)) {
+            (None, None) => None,
+            (ready, confirms) => Some(ready != Some(false) && confirms != Some(false)),
         }
     }
 

@@ -165,7 +165,9 @@ fn curl(address: &str, page: &str, token: Option<&str>) -> (String, String) {
 async fn debug_pages_are_for_whoever_shows_a_token_for_them_and_has_the_right() {
     let plane = Plane::alone("debug").await;
     plane.apply(&repository("config/rbac/operator.yaml")).await;
-    plane.apply(&repository("config/debug/rbac.yaml")).await;
+    plane
+        .apply(&repository("config/components/debug/rbac.yaml"))
+        .await;
     let other =
         "{apiVersion: v1, kind: ServiceAccount, metadata: {name: other, namespace: continuity-system}}";
     plane.apply(other).await;
@@ -206,9 +208,71 @@ async fn debug_pages_are_for_whoever_shows_a_token_for_them_and_has_the_right() 
         "403",
         "no right, so not even told that there is no page"
     );
-    let outside = std::process::Command::new(env!("CARGO_BIN_EXE_continuity-operator"))
-        .args(["--debug-listen", "0.0.0.0:1"])
-        .output()
-        .unwrap();
-    assert!(String::from_utf8_lossy(&outside.stderr).contains("loopback"));
+}
+
+#[tokio::test]
+#[ignore = "needs the kubernetes binary of e2e/cluster (CONTINUITY_KUBERNETES)"]
+async fn debug_pages_are_reached_through_the_api_server_s_proxy_and_by_nobody_else_without_a_token() {
+    let plane = Plane::alone("proxied").await;
+    plane
+        .apply(&repository("config/components/debug/rbac.yaml"))
+        .await;
+    let port = crate::plane::free_port();
+    let _operator = plane.operator("operator-a", &["--debug-listen", &format!("0.0.0.0:{port}")]);
+    // Played: the pod, at an address at which the operator is.
+    plane
+        .apply(
+            "{apiVersion: v1, kind: ServiceAccount, metadata: {name: default, namespace: continuity-system}}",
+        )
+        .await;
+    plane
+        .apply("{apiVersion: v1, kind: Pod, metadata: {name: operator-a, namespace: continuity-system}, spec: {containers: [{name: operator, image: operator}]}}")
+        .await;
+    let admin = plane.directory.join("kubeconfig");
+    let outer = crate::plane::outer_address();
+    let at = format!(r#"{{"status":{{"podIP":"{outer}","podIPs":[{{"ip":"{outer}"}}],"phase":"Running"}}}}"#);
+    let placed = [
+        "patch",
+        "pod",
+        "operator-a",
+        "-n",
+        "continuity-system",
+        "--subresource=status",
+    ];
+    kubectl(&admin, &[&placed[..], &["--type=merge", "-p", &at]].concat()).unwrap();
+    let token = |account: &str| {
+        let create = ["create", "token", account, "-n", "continuity-system"];
+        kubectl(
+            &admin,
+            &[&create[..], &["--audience", "continuity-debug"]].concat(),
+        )
+        .unwrap()
+    };
+    let path =
+        format!("/api/v1/namespaces/continuity-system/pods/https:operator-a:{port}/proxy/debug/scheduler");
+    let ask = async |token: Option<&str>| {
+        let mut request = axum::http::Request::get(path.as_str());
+        if let Some(token) = token {
+            request = request.header("X-Continuity-Token", token);
+        }
+        plane
+            .client
+            .request_text(request.body(Vec::new()).unwrap())
+            .await
+            .map_err(|error| error.to_string())
+    };
+    let good = token("continuity-debug");
+    let look = async || {
+        ask(Some(&good))
+            .await
+            .ok()
+            .filter(|page| page.contains("quarantine"))
+    };
+    eventually("the page by the API server's proxy", PATIENCE, look).await;
+    let said = ask(None).await.unwrap_err();
+    assert!(said.contains("show a token"), "{said}");
+    let said = ask(Some(&token("default"))).await.unwrap_err();
+    assert!(said.contains("may not get /debug/scheduler"), "{said}");
+    let plain = curl(&format!("{outer}:{port}"), "scheduler", Some(&good));
+    assert_ne!(plain.0, "200", "plain text");
 }

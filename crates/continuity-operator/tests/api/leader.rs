@@ -1,8 +1,9 @@
 //! Leadership: replaced within 15 s, and fenced.
 
+use crate::audit::{Answered, plan_writes};
 use crate::plane::{Plane, eventually};
 use crate::watching::{CHECKOUT, name, plan, plans, policies, report, sets, tell};
-use continuity_testkit::{Fault, Rule};
+use continuity_testkit::{Exchange, Fault, Rule};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
@@ -122,7 +123,7 @@ async fn a_leader_that_is_told_to_stop_gives_the_lease_back_and_the_epoch_surviv
 #[tokio::test]
 #[ignore = "needs the kubernetes binary of e2e/cluster (CONTINUITY_KUBERNETES)"]
 async fn a_deposed_leader_s_late_writes_are_refused_by_the_api_server() {
-    let plane = Plane::start("deposed").await;
+    let plane = Plane::alone("deposed").await;
     let proxy = plane.proxy().await;
     let (first, _) = plane.operator_behind(&proxy, "operator-a", &[]);
     leader_is(&plane, "operator-a").await;
@@ -161,17 +162,34 @@ async fn a_deposed_leader_s_late_writes_are_refused_by_the_api_server() {
         let late: Vec<_> = refused
             .filter(|exchange| exchange.refusal.contains("the writer is no longer the leader"))
             .collect();
-        (!late.is_empty()).then_some(late)
+        let plan = |exchange: &Exchange| exchange.path.contains("/equivalenceplans/");
+        late.iter().any(plan).then_some(late)
     };
     let (late, _) = eventually("a late write is refused", Duration::from_secs(10), look).await;
     assert!(late.iter().all(|exchange| exchange.status == 422), "{late:?}");
+    // The API server writes its log a moment after its answer.
+    let look = async || {
+        let of_the_deposed = |write: &Answered| write.epoch == before && !write.accepted();
+        let refused: Vec<_> = plan_writes(&plane).into_iter().filter(of_the_deposed).collect();
+        (!refused.is_empty()).then_some(refused)
+    };
+    let (refused, _) = eventually("the refusal in the audit log", Duration::from_secs(10), look).await;
     assert!(
-        late.iter()
-            .any(|exchange| exchange.path.contains("/equivalenceplans/")),
-        "{late:?}"
+        refused
+            .iter()
+            .all(|write| write.code == 422 && write.message.contains("no longer the leader")),
+        "{refused:?}"
     );
+
     first.signal("CONT");
     tokio::time::sleep(Duration::from_secs(3)).await;
+    let resumed = plan_writes(&plane);
+    let last = resumed.iter().rfind(|write| write.accepted());
+    assert_eq!(
+        last.map(|write| write.epoch),
+        Some(after),
+        "resumed, it wrote nothing"
+    );
     assert_eq!(
         plan(&plane).await.spec.writer_epoch,
         after,

@@ -12,10 +12,13 @@
     reason = "a test that can not go on says so by a panic"
 )]
 
+mod audit;
 mod burst;
+mod config;
 mod distress;
 mod drift;
 mod external;
+mod flow;
 mod hostile;
 mod identity;
 mod leader;
@@ -24,6 +27,8 @@ mod plane;
 mod policy;
 mod report;
 mod rollout;
+mod scaler;
 mod siege;
 mod timeline;
+mod trust;
 mod watching;

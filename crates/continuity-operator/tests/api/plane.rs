@@ -8,6 +8,7 @@ use continuity_testkit::Proxy;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use kube::{Client, ResourceExt};
+use serde_json::Value;
 use server::{Pool, Server};
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -73,6 +74,16 @@ impl Plane {
             server::clean(&plane.client).await;
         }
         plane
+    }
+
+    /// The API server's audit log: writes to our kinds, in the order in which they were answered.
+    pub(crate) fn audit(&self) -> Vec<Value> {
+        let file = self.server.as_ref().unwrap().directory.join("audit.log");
+        let text = fs::read_to_string(file).unwrap_or_default();
+        // The last line may be half written.
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// Kills the API server; etcd stays.

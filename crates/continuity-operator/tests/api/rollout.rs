@@ -1,5 +1,6 @@
 //! A changed policy against nine nodes in three failure domains, which the test plays: they run what the plan names them.
 
+use crate::audit::plan_writes;
 use crate::plane::{Plane, eventually};
 use crate::watching::{CHECKOUT, name, plan, plans, policies, report};
 use continuity_api::node::{Regime, SetReport};
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 fn zone(index: usize) -> String {
     format!("zone-{}", index % 3)
@@ -191,4 +192,80 @@ async fn a_bad_change_stops_at_three_canaries_and_a_good_one_reaches_all_also_wh
     .await;
     assert_eq!(done.rollout, None);
     programmed(&plane, reasons::PROGRAMMED).await;
+}
+
+/// Nine agents and a first policy that is in force.
+async fn in_force(plane: &Plane) -> (Agents, EquivalencePlanSpec) {
+    let agents = Agents::start(plane).await;
+    let only_http = CHECKOUT.replace(
+        "name: checkout}], mode",
+        "name: checkout, sectionName: http}], mode",
+    );
+    plane.apply(&only_http).await;
+    let first = reached(plane, "the first policy", |spec| spec.candidate.is_none()).await;
+    programmed(plane, reasons::PROGRAMMED).await;
+    (agents, first)
+}
+
+/// Phases of writes in their order, each told once; those that the death of the leader cut off before their answer included, for
+/// the plan was seen in that phase.
+fn phases(plane: &Plane) -> Vec<String> {
+    let mut told: Vec<String> = plan_writes(plane)
+        .into_iter()
+        .filter(|write| write.accepted() || write.cut_off())
+        .map(|write| write.phase)
+        .collect();
+    told.dedup();
+    told
+}
+
+#[tokio::test]
+#[ignore = "needs the kubernetes binary of e2e/cluster (CONTINUITY_KUBERNETES)"]
+async fn a_leader_that_dies_in_each_phase_leaves_a_roll_out_that_ends_in_the_same_state() {
+    let plane = Plane::alone("phases").await;
+    let mut leader = plane.operator("operator-0", &[]);
+    let (_agents, _) = in_force(&plane).await;
+    change(&plane, 7).await;
+    let phases_of_change = [RolloutPhase::Canary, RolloutPhase::Domain, RolloutPhase::Widening];
+    for (index, wanted) in phases_of_change.into_iter().enumerate() {
+        let next = plane.operator(&format!("operator-{}", index + 1), &[]);
+        reached(&plane, &format!("{wanted:?}"), |spec| phase(spec) == Some(wanted)).await;
+        leader.kill();
+        leader = next;
+    }
+    let done = reached(&plane, "all nodes run it", |spec| {
+        spec.stable.isolation.hold_millis == 7_000 && spec.candidate.is_none()
+    })
+    .await;
+    assert_eq!(done.rollout, None);
+    programmed(&plane, reasons::PROGRAMMED).await;
+    assert_eq!(phases(&plane), ["", "Canary", "Domain", "Widening", ""]);
+}
+
+#[tokio::test]
+#[ignore = "needs the kubernetes binary of e2e/cluster (CONTINUITY_KUBERNETES)"]
+async fn a_leader_that_dies_while_a_bad_change_is_tried_or_was_halted_changes_nothing_about_its_end() {
+    let plane = Plane::alone("halted").await;
+    let mut first = plane.operator("operator-0", &[]);
+    let (agents, before) = in_force(&plane).await;
+    agents.harmful.store(true, Ordering::Relaxed);
+    let mut second = plane.operator("operator-1", &[]);
+    change(&plane, 9).await;
+    reached(&plane, "the bad change is tried", |spec| {
+        phase(spec) == Some(RolloutPhase::Canary)
+    })
+    .await;
+    first.kill();
+    let halted = |spec: &EquivalencePlanSpec| phase(spec) == Some(RolloutPhase::Halted);
+    let end = reached(&plane, "the next leader halts it", halted).await;
+    assert_eq!((&end.stable, &end.candidate), (&before.stable, &None));
+    let _third = plane.operator("operator-2", &[]);
+    second.kill();
+    // Longer than a Lease lasts: the next leader has looked at everything.
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let still = plan(&plane).await.spec;
+    assert!(halted(&still), "{still:?}");
+    assert_eq!(still.stable, before.stable);
+    assert!(agents.most.load(Ordering::Relaxed) <= 3);
+    assert_eq!(phases(&plane), ["", "Canary", "Halted"]);
 }

@@ -15,6 +15,18 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
+/// Writes to our kinds, with what was asked for.
+const AUDIT: &str = "
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Request
+  verbs: [create, update, patch, delete]
+  resources: [{group: continuity.nity.io}]
+- level: None
+";
+
 /// A process that ends with its handle.
 pub(crate) struct Process(Child);
 
@@ -90,7 +102,14 @@ impl Server {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let index = COUNT.fetch_add(1, Ordering::Relaxed);
         let directory = env::temp_dir().join(format!("continuity-api-{}-{index}", std::process::id()));
-        let plane = continuity_testkit::Plane::start(&kubernetes(), &directory, &[]);
+        fs::create_dir_all(&directory).unwrap();
+        let file = |name: &str| directory.join(name).display().to_string();
+        fs::write(file("audit.yaml"), AUDIT).unwrap();
+        let more = [
+            format!("--audit-policy-file={}", file("audit.yaml")),
+            format!("--audit-log-path={}", file("audit.log")),
+        ];
+        let plane = continuity_testkit::Plane::start(&kubernetes(), &directory, &[&more[0], &more[1]]);
         Self {
             plane: Some(plane.unwrap_or_else(|error| panic!("{error}"))),
             whole: true,

@@ -3,6 +3,7 @@
 use continuity_api::EquivalenceSet;
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
+use tokio::sync::watch;
 
 /// One published hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Item {
 #[derive(Debug, Default)]
 pub struct Hints {
     table: RwLock<BTreeMap<String, Vec<Item>>>,
+    /// Goes up with every change; 0 until the picture is complete.
+    version: watch::Sender<u64>,
 }
 
 impl Hints {
@@ -47,7 +50,25 @@ impl Hints {
             };
             fresh.entry(namespace).or_default().push(item);
         }
+        let changed = *table != fresh;
         *table = fresh;
+        drop(table);
+        self.version.send_if_modified(|version| {
+            let told = changed || *version == 0;
+            *version += u64::from(told);
+            told
+        });
+    }
+
+    /// Tells of changes.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// Whether the picture was complete once: before, a missing hint says nothing.
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        *self.version.borrow() > 0
     }
 
     /// All hints by namespace, for a person.
@@ -117,6 +138,20 @@ mod tests {
         hints.replace([set(Some(6))].iter());
         hints.replace([].iter());
         assert!(hints.of("shop").is_empty());
+    }
+
+    #[test]
+    fn a_change_is_told_and_the_same_again_is_not() {
+        let hints = Hints::default();
+        assert!(!hints.complete());
+        hints.replace([].iter());
+        assert!(hints.complete(), "nothing is published, and that is known");
+        let changes = hints.changes();
+        hints.replace([set(Some(6))].iter());
+        assert!(changes.has_changed().unwrap());
+        let changes = hints.changes();
+        hints.replace([set(Some(6))].iter());
+        assert!(!changes.has_changed().unwrap());
     }
 
     #[test]
