@@ -146,12 +146,18 @@ pub fn binary_path(name: &str) -> PathBuf {
 
 /// Builds every binary; the agent names `version` as its own where one is given.
 fn binaries(version: Option<&str>, progress: &Progress) -> Result<(), Error> {
+    build_with(&[], version, progress)
+}
+
+/// The same, and `more` packages beside them.
+pub(crate) fn build_with(more: &[&str], version: Option<&str>, progress: &Progress) -> Result<(), Error> {
     let step = progress.step(match version {
         None => "building the binaries".to_owned(),
         Some(version) => format!("building the agent once more, as version {version}"),
     });
     step.waiting("cargo build --release");
     let packages = RECIPES.iter().map(|recipe| recipe.name).chain(TOOLS);
+    let packages = packages.chain(more.iter().copied());
     let log = work().join("cargo.log");
     make_dir(&work())?;
     // The same packages every time: another choice would unify features in another way and build everything again.

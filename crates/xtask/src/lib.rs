@@ -4,6 +4,7 @@
 //! Invariant: whatever a task makes outside the repository (packages apart) it can remove again, and it removes
 //! nothing that it did not make.
 
+pub mod bench;
 pub mod check;
 pub mod cluster;
 pub mod conformance;

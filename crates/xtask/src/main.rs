@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::cluster::{self, ClusterCommand};
 use xtask::{
-    Error, check, conformance, demo, generate, image, interrupt, mutants, preflight, progress::Progress,
-    test, windtunnel,
+    Error, bench, check, conformance, demo, generate, image, interrupt, mutants, preflight,
+    progress::Progress, test, windtunnel,
 };
 
 #[derive(Debug, Parser)]
@@ -31,6 +31,11 @@ enum Task {
     Windtunnel(windtunnel::WindtunnelArgs),
     /// Mutation testing of the law's decisions, all of it or a part.
     Mutants(mutants::MutantsArgs),
+    /// Benches that need more than one process.
+    Bench {
+        #[command(subcommand)]
+        command: bench::BenchCommand,
+    },
     /// Formatting, lints, drift, dependency direction, sizes and names.
     Check,
     /// Generate `crds/` from the types.
@@ -71,6 +76,7 @@ fn run(task: Task) -> Result<ExitCode, Error> {
         Task::Test(args) => test::run(&args)?,
         Task::Windtunnel(args) => windtunnel::run(&args)?,
         Task::Mutants(args) => mutants::run(&args)?,
+        Task::Bench { command } => bench::run(&command)?,
         Task::Check => check::run()?,
         Task::Crds => generate::crds()?,
         Task::Docs => generate::docs()?,

@@ -90,6 +90,18 @@ const RULES: &[Rule] = &[
         never: &["kube", "aya"],
     },
     Rule {
+        name: "continuity-fleet",
+        ours: &[
+            "continuity-agent",
+            "continuity-api",
+            "continuity-dataplane",
+            "continuity-field",
+            "continuity-sensors",
+            "continuity-testkit",
+        ],
+        never: &[],
+    },
+    Rule {
         name: "continuity-inspect",
         ours: &["continuity-wire"],
         never: &["kube", "tokio"],
