@@ -217,11 +217,7 @@ pub(crate) fn observe(
         look.blatant_n += blatant;
         look.blatant_sum += blatant_sum;
     }
-    look.waiting = 0;
-    look.waiting_blatant = 0;
-    look.oldest = Nanos::ZERO;
-    look.overdue = 0.0;
-    look.overdue_sum = 0.0;
+    look.nobody_waits();
     // Nearly always nobody waits longer than two windows.
     let waits = ages > young;
     // While isolated only answers count: what waits there has already decided.
@@ -334,6 +330,15 @@ impl Look {
             good_at: Some(now),
             ..Self::default()
         }
+    }
+
+    /// Forgets what waited at the last look.
+    fn nobody_waits(&mut self) {
+        self.waiting = 0;
+        self.waiting_blatant = 0;
+        self.oldest = Nanos::ZERO;
+        self.overdue = 0.0;
+        self.overdue_sum = 0.0;
     }
 
     /// Distinct late requests of the last 3 s, those that still wait included.

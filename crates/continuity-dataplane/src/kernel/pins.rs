@@ -123,7 +123,14 @@ impl Pins {
         for (name, (key, value)) in [(map::FLOWS, FLOW_BYTES), (map::AFFINITY, AFFINITY_BYTES)] {
             self.shape(name, key, value)?;
         }
-        let dependent = [
+        self.fits(&sizes)?;
+        Ok(sizes)
+    }
+
+    /// The maps whose number of entries follows from the others' are as large as that asks for.
+    fn fits(&self, sizes: &Capacities) -> Result<(), Error> {
+        let shards = sizes.shards;
+        let plain = [
             (map::CONTROL, 4, size_of::<Control>(), 1),
             (map::BANKS, 4, size_of::<Bank>(), sizes.sets * BANKS),
             (map::RECORDS, 4, size_of::<Record>(), sizes.backends),
@@ -135,6 +142,15 @@ impl Pins {
             ),
             (map::SET_TRAFFIC, 4, size_of::<SetTraffic>(), sizes.sets * shards),
             (map::LEARNED, 4, size_of::<Learned>(), sizes.sets),
+            (map::COOKIES, 4, size_of::<Cookies>(), sizes.sockets / WAYS),
+            (
+                map::ENDPOINTS,
+                size_of::<ServiceKey>(),
+                size_of::<Endpoint>(),
+                sizes.endpoints,
+            ),
+        ];
+        let admission = [
             (map::ADMISSIONS, 4, size_of::<Admission>(), sizes.sets),
             (map::LIMITS, 4, size_of::<Limits>(), sizes.sets * LIMIT_BANKS),
             (
@@ -150,15 +166,8 @@ impl Pins {
                 CALLERS,
             ),
             (map::SHARES, 4, size_of::<Caller>(), CALLERS),
-            (map::COOKIES, 4, size_of::<Cookies>(), sizes.sockets / WAYS),
-            (
-                map::ENDPOINTS,
-                size_of::<ServiceKey>(),
-                size_of::<Endpoint>(),
-                sizes.endpoints,
-            ),
         ];
-        for (name, key, value, entries) in dependent {
+        for (name, key, value, entries) in plain.into_iter().chain(admission) {
             if let Some((info, path)) = self.shape(name, key, value)?
                 && info.max_entries != entries
             {
@@ -170,7 +179,7 @@ impl Pins {
                 });
             }
         }
-        Ok(sizes)
+        Ok(())
     }
 
     /// Shape of a pinned map, if it is pinned.

@@ -65,23 +65,20 @@ pub fn unseen(seed: u64, heavy: bool) -> Scenario {
         to_millis: to,
     };
     let (target, hit) = whom(&mut draw, count);
-    let used = draw.between(0.3, 0.8);
-    let per_backend = each * f64::from(nodes);
+    let (used, per_backend) = (draw.between(0.3, 0.8), each * f64::from(nodes));
     // What the fault takes away is taken away from the load before.
     let (workers, mean) = work(&mut draw, per_backend / used * left(&speeds, count));
     let patience = draw.scaled(1_000.0, 6_000.0).max(25.0 * mean);
     let what = fault(&mut draw, mean, patience, hit >= count);
     let carried = carried(&what, &speeds, count, hit);
-    let alternate =
-        matches!(what, Some(Kind::Reset { .. } | Kind::Delay { .. } | Kind::Refuse)) && draw.chance(0.25);
-    let alternate = alternate.then(|| draw.whole(700.0, 6_000.0));
-    let fault = what.map(|what| Fault {
+    let alternate_millis = alternation(&mut draw, what.as_ref());
+    let within = |what| Fault {
         what,
         target,
         from_millis: from,
         to_millis: to,
-        alternate_millis: alternate,
-    });
+        alternate_millis,
+    };
     let mut scenario = Scenario {
         version: VERSION,
         name: format!("R{seed}"),
@@ -106,7 +103,7 @@ pub fn unseen(seed: u64, heavy: bool) -> Scenario {
         rogue: None,
         contest: Contest::Balance,
         memory: None,
-        faults: fault.into_iter().collect(),
+        faults: what.map(within).into_iter().collect(),
         rollout: None,
         gossip: gossip(&mut draw, mean),
         sharing: None,
@@ -114,6 +111,12 @@ pub fn unseen(seed: u64, heavy: bool) -> Scenario {
     };
     scenario.title = title(&scenario);
     scenario
+}
+
+/// The period of a fault that comes and goes, where it is of a kind that can.
+fn alternation(draw: &mut Draw, what: Option<&Kind>) -> Option<u64> {
+    let can = matches!(what, Some(Kind::Reset { .. } | Kind::Delay { .. } | Kind::Refuse));
+    (can && draw.chance(0.25)).then(|| draw.whole(700.0, 6_000.0))
 }
 
 /// Nodes, backends, and connects a second of a node to a backend.
