@@ -175,7 +175,7 @@ fn count_held(tracks: &mut [Track], slots: &[u16; SLOTS]) {
     }
 }
 
-/// Gives every free slot to the backend that lacks most; if nobody lacks any, to the holder of the target's largest part.
+/// Gives every free slot to whoever should have one and has none, then to the backend that lacks most.
 fn fill(tracks: &mut [Track], slots: &mut [u16; SLOTS], scratch: &Scratch) {
     for slot in slots.iter_mut().filter(|slot| **slot == OFF) {
         let lacking = tracks
@@ -183,8 +183,9 @@ fn fill(tracks: &mut [Track], slots: &mut [u16; SLOTS], scratch: &Scratch) {
             .zip(&scratch.target)
             .enumerate()
             .filter(|(_, (track, goal))| **goal > track.slots);
-        let most =
-            lacking.max_by_key(|(index, (track, goal))| (**goal - track.slots, std::cmp::Reverse(*index)));
+        let most = lacking.max_by_key(|(index, (track, goal))| {
+            (track.slots == 0, **goal - track.slots, std::cmp::Reverse(*index))
+        });
         let Some((index, (track, _))) = most else { break };
         *slot = u16::try_from(index).unwrap_or(OFF);
         track.slots += 1;

@@ -156,6 +156,18 @@ fn states() -> Vec<(Value, &'static str, &'static str)> {
         set["status"]["regime"] = json!(regime);
         states.push((set, "Healthy", "Current"));
     }
+    // What a node lacks, and whether its word counts, is a matter for people: no roll-out waits for it.
+    for said in [
+        ("ResourcesSufficient", "True", "Sufficient"),
+        ("ResourcesSufficient", "False", "RunningOut"),
+        ("ResourcesSufficient", "False", "Stalled"),
+        ("ResourcesSufficient", "Unknown", "NoSignals"),
+        ("Trusted", "True", "Believed"),
+        ("Trusted", "False", "Doubted"),
+    ] {
+        let node = object("ContinuityNode", 2, &[("Ready", "True", "Attached"), said]);
+        states.push((node, "Healthy", "Current"));
+    }
     let mut plan = object("EquivalencePlan", 2, &[]);
     plan.as_object_mut().unwrap().remove("status");
     states.push((plan.clone(), "Progressing", "InProgress"));

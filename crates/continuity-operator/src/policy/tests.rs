@@ -95,7 +95,7 @@ fn a_udp_port_is_accepted_beside_the_tcp_port_of_its_number() {
         .policy(policy("p", 1, &[TargetRef::service("dns")]));
     let (status, _, message) = accepted_of(&scene, "p");
     assert_eq!(status, conditions::TRUE, "{message}");
-    assert!(message.contains("dns, dns-tcp"), "{message}");
+    assert!(message.contains("in force on every target"), "{message}");
 }
 
 #[test]

@@ -253,7 +253,7 @@ fn longest(sets: usize) -> ContinuityNodeStatus {
     let sentence = "ж".repeat(256);
     let bad = |index: usize| continuity_api::node::BackendReport {
         address: format!("[fd00:10:244:{index:04x}:ffff:ffff:ffff:ffff]:65535"),
-        pod: "p".repeat(253),
+        pod: format!("{index:p>253}"),
         node: "n".repeat(253),
         reason: sentence.clone(),
         ..isolated()
@@ -290,7 +290,7 @@ async fn every_object_stays_below_64_kb_in_the_worst_case_as_stored() {
     for node in 0..40 {
         let bad = |index: usize| continuity_api::node::BackendReport {
             address: address(node, index),
-            pod: "p".repeat(253),
+            pod: format!("{:p>253}", node % 2 * 80 + index),
             node: "n".repeat(253),
             reason: "ж".repeat(256),
             ..isolated()
