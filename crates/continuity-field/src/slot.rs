@@ -175,8 +175,10 @@ fn count_held(tracks: &mut [Track], slots: &[u16; SLOTS]) {
     }
 }
 
-/// Gives every free slot to whoever should have one and has none, then to the backend that lacks most.
+/// Gives every free slot to the backend that lacks most; where some have slots and others that should have none, to these
+/// first.
 fn fill(tracks: &mut [Track], slots: &mut [u16; SLOTS], scratch: &Scratch) {
+    let held = tracks.iter().any(|track| track.slots > 0);
     for slot in slots.iter_mut().filter(|slot| **slot == OFF) {
         let lacking = tracks
             .iter_mut()
@@ -184,7 +186,11 @@ fn fill(tracks: &mut [Track], slots: &mut [u16; SLOTS], scratch: &Scratch) {
             .enumerate()
             .filter(|(_, (track, goal))| **goal > track.slots);
         let most = lacking.max_by_key(|(index, (track, goal))| {
-            (track.slots == 0, **goal - track.slots, std::cmp::Reverse(*index))
+            (
+                held && track.slots == 0,
+                **goal - track.slots,
+                std::cmp::Reverse(*index),
+            )
         });
         let Some((index, (track, _))) = most else { break };
         *slot = u16::try_from(index).unwrap_or(OFF);
