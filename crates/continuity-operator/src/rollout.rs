@@ -277,7 +277,8 @@ fn go_on(
     let soaked = memory
         .confirmed
         .is_some_and(|confirmed| now.mono.saturating_sub(confirmed) >= soak);
-    if facts.wish.paused || !soaked {
+    // A soak may be shorter than the time that worse figures need to be believed: doubt does not widen.
+    if facts.wish.paused || !soaked || memory.worse.is_some() {
         return stay();
     }
     next(memory, facts, stable, (record, candidate))

@@ -161,6 +161,17 @@ fn a_change_that_fails_connections_stops_at_the_canaries_and_is_not_tried_again(
 }
 
 #[test]
+fn harm_that_a_short_soak_is_too_short_to_believe_does_not_widen() {
+    for soak in [1, 5, 6, 7] {
+        let mut fleet = Fleet::new(3, 3);
+        fleet.rollout.soak_seconds = soak;
+        fleet.harm = |node| node.figures = busy(5_000);
+        assert_eq!(fleet.run(20), Some(RolloutPhase::Halted), "soak of {soak} s");
+        assert_eq!(fleet.most, 3, "soak of {soak} s");
+    }
+}
+
+#[test]
 fn a_change_that_makes_answers_slow_stops_too() {
     let mut fleet = Fleet::new(3, 3);
     fleet.harm = |node| node.figures.p99_weighted *= 3;
