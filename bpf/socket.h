@@ -3,8 +3,9 @@
  * What is kept with a socket: the address it asked for, the backend it got, and the request that waits.
  *
  * One record for every purpose (reverse translation, results, turnaround), in a table found by the socket's cookie:
- * buckets of seven cookies, a cache line each, and beside them the records, a cache line each. Taking a record costs a
- * compare-exchange where socket storage costs two allocations, on both ends of a connection, while connect(2) waits.
+ * buckets of eight cache lines, seven cookies in the first and their records in the others, so that one page holds all
+ * that a packet needs. Taking a record costs a compare-exchange where socket storage costs two allocations, on both ends
+ * of a connection, while connect(2) waits.
  *
  * A record is given back when its socket reaches CLOSE, is released without a handshake (UDP always is), or connects
  * elsewhere. A socket that finds no room in both its buckets is steered all the same, but not measured, and counted as
@@ -40,8 +41,7 @@ enum ct_phase { CT_IDLE = 0, CT_CONNECTING = 1, CT_WAITING = 2 };
 #define CT_CALLER_SHIFT 16 /* from here up: slot of the calling pod + 1, 0 = not known */
 #define CT_TOKEN (0xffff0000u | CT_HELD | CT_GOVERNED)
 
-CT_ARRAY(cookies, struct ct_cookies);
-CT_ARRAY(sockets, struct ct_socket); /* bucket * CT_WAYS + way */
+CT_ARRAY(sockets, union ct_line); /* bucket * CT_LINES: cookies; from there on, line_of_way */
 
 /* 64 minus the logarithm of the number of buckets. */
 const volatile __u32 bucket_shift = 64;
@@ -64,10 +64,22 @@ static __always_inline __u32 elsewhere(__u64 cookie)
 	return (__u32)((cookie * CT_SPREAD) >> (bucket_shift & 63));
 }
 
+static __always_inline struct ct_cookies *cookies_of(__u32 bucket)
+{
+	__u32 line = bucket * CT_LINES;
+
+	return bpf_map_lookup_elem(&sockets, &line);
+}
+
+/* Index of a record. */
+static __always_inline __u32 line_of_way(__u32 bucket, __u32 way)
+{
+	return bucket * CT_LINES + 1 + way;
+}
+
 static __always_inline void touch_home(__u64 cookie)
 {
-	__u32 bucket = home(cookie);
-	struct ct_cookies *c = bpf_map_lookup_elem(&cookies, &bucket);
+	struct ct_cookies *c = cookies_of(home(cookie));
 
 	if (c)
 		CT_TOUCH(c);
@@ -101,19 +113,19 @@ static __always_inline __u32 free_way(struct ct_cookies *c, __u64 cookie)
 __attribute__((noinline)) __u32 ct_find(__u64 cookie)
 {
 	__u32 bucket = home(cookie), way;
-	struct ct_cookies *c = bpf_map_lookup_elem(&cookies, &bucket);
+	struct ct_cookies *c = cookies_of(bucket);
 
 	if (!c)
 		return CT_NONE;
 	way = way_of(c, cookie);
 	if (way == CT_WAYS && c->away) {
 		bucket = elsewhere(cookie);
-		c = bpf_map_lookup_elem(&cookies, &bucket);
+		c = cookies_of(bucket);
 		if (!c)
 			return CT_NONE;
 		way = way_of(c, cookie);
 	}
-	return way < CT_WAYS ? bucket * CT_WAYS + way : CT_NONE;
+	return way < CT_WAYS ? line_of_way(bucket, way) : CT_NONE;
 }
 
 /* The socket has a record already: what it holds goes back (admission.h). */
@@ -123,27 +135,27 @@ __u32 ct_again(__u32 at);
 __attribute__((noinline)) __u32 ct_claim(__u64 cookie)
 {
 	__u32 bucket = home(cookie), other = elsewhere(cookie), way;
-	struct ct_cookies *c = bpf_map_lookup_elem(&cookies, &bucket);
+	struct ct_cookies *c = cookies_of(bucket);
 	struct ct_cookies *o;
 
 	if (!c)
 		return CT_NONE;
 	way = way_of(c, cookie);
 	if (way < CT_WAYS)
-		return ct_again(bucket * CT_WAYS + way);
+		return ct_again(line_of_way(bucket, way));
 	way = free_way(c, cookie);
 	if (way < CT_WAYS)
-		return bucket * CT_WAYS + way;
-	o = bpf_map_lookup_elem(&cookies, &other);
+		return line_of_way(bucket, way);
+	o = cookies_of(other);
 	if (!o)
 		return CT_NONE;
 	way = way_of(o, cookie);
 	if (way < CT_WAYS)
-		return ct_again(other * CT_WAYS + way);
+		return ct_again(line_of_way(other, way));
 	CT_ADD(&c->away, 1);
 	way = free_way(o, cookie);
 	if (way < CT_WAYS)
-		return other * CT_WAYS + way;
+		return line_of_way(other, way);
 	CT_ADD(&c->away, -1);
 	return CT_NONE;
 }
@@ -152,7 +164,7 @@ __attribute__((noinline)) __u32 ct_claim(__u64 cookie)
 __attribute__((noinline)) __u32 ct_free(__u64 cookie)
 {
 	__u32 bucket = home(cookie), other = elsewhere(cookie), way;
-	struct ct_cookies *c = bpf_map_lookup_elem(&cookies, &bucket);
+	struct ct_cookies *c = cookies_of(bucket);
 	struct ct_cookies *o;
 
 	if (!c)
@@ -163,7 +175,7 @@ __attribute__((noinline)) __u32 ct_free(__u64 cookie)
 		c->way[way] = 0;
 		return 1;
 	}
-	o = bpf_map_lookup_elem(&cookies, &other);
+	o = cookies_of(other);
 	if (!o)
 		return 0;
 	way = way_of(o, cookie);

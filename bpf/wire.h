@@ -12,7 +12,7 @@
 #include "admit.h"
 #include "choice.h"
 
-#define CT_SCHEMA 3
+#define CT_SCHEMA 4
 #define CT_BANKS 3u /* two under the word, one equal share of the last known alive */
 #define CT_ALIVE_BANK 2u
 #define CT_TURNAROUND_BUCKETS 96u /* quarter octaves of us */
@@ -20,6 +20,7 @@
 #define CT_AGE_BUCKETS 64u
 #define CT_AGE_SHIFT 26 /* a bucket of the ring spans 2^26 ns of start times */
 #define CT_WAYS 7u /* sockets of a bucket: a cache line with its count */
+#define CT_LINES 8u /* cache lines of a bucket: cookies, and a record for each */
 
 struct ct_control {
 	__u32 schema;
@@ -174,6 +175,11 @@ struct ct_socket {
 	__u16 handshake; /* its bucket of the connect histogram, added when the connection ends; UDP: set's generation */
 };
 
+union ct_line {
+	struct ct_cookies cookies;
+	struct ct_socket socket;
+};
+
 /* Of one socket that sends without connect, either where it sends to or who answers. */
 struct ct_flow_key {
 	__u64 cookie;
@@ -277,6 +283,7 @@ CT_AT(ct_set_traffic, affine, 168);
 CT_SIZE(ct_node, 128);
 CT_SIZE(ct_cookies, 64);
 CT_SIZE(ct_socket, 64);
+_Static_assert(sizeof(union ct_line) == 64, "union ct_line");
 CT_SIZE(ct_flow_key, 32);
 CT_SIZE(ct_flow, 40);
 CT_SIZE(ct_affinity_key, 16);

@@ -1,6 +1,6 @@
 //! The real dataplane: programs, maps and links in the kernel.
 //!
-//! Everything is pinned under one directory (`/sys/fs/bpf/continuity/v3/{maps,programs,links}`), so it outlives the
+//! Everything is pinned under one directory (`/sys/fs/bpf/continuity/v4/{maps,programs,links}`), so it outlives the
 //! agent. Opening takes over what is there: maps with their content, links by an atomic program update that drops no
 //! event. What is read back about the kernel comes from these pins and `BPF_OBJ_GET_INFO_BY_FD`, never by id, because
 //! the agent has no CAP_SYS_ADMIN.

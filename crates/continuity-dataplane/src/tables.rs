@@ -2,8 +2,8 @@
 
 use bytemuck::Zeroable as _;
 use continuity_wire::{
-    Admission, AdmissionTraffic, BANKS, Backend, Bank, CALLERS, Caller, Control, Cookies, LIMIT_BANKS,
-    Learned, Limits, Node, Record, SOCKET_BYTES, Set, SetTraffic, Traffic, WAYS, map,
+    Admission, AdmissionTraffic, BANKS, Backend, Bank, CALLERS, Caller, Control, LIMIT_BANKS, LINES, Learned,
+    Limits, Node, Record, SOCKET_BYTES, Set, SetTraffic, Traffic, map,
 };
 
 use crate::{
@@ -28,7 +28,6 @@ pub(crate) struct Tables {
     pub(crate) limits: Region,
     pub(crate) admission_traffic: Region,
     pub(crate) shares: Region,
-    pub(crate) cookies: Region,
     pub(crate) sockets: Region,
     pub(crate) shards: u32,
 }
@@ -67,8 +66,7 @@ impl Tables {
                 sets * shards,
             )?,
             shares: region(map::SHARES, size_of::<Caller>(), CALLERS)?,
-            cookies: region(map::COOKIES, size_of::<Cookies>(), buckets)?,
-            sockets: region(map::SOCKETS, SOCKET_BYTES, buckets * WAYS)?,
+            sockets: region(map::SOCKETS, SOCKET_BYTES, buckets * LINES)?,
             shards,
         })
     }

@@ -30,10 +30,10 @@ pub use traffic::{AGE_BUCKETS, AGE_SHIFT, Node, Regression, SetTraffic, Traffic}
 
 use bytemuck::{Pod, Zeroable};
 
-/// Version of this layout, stamped into the pinned control record and part of the pin path (`…/v3`).
+/// Version of this layout, stamped into the pinned control record and part of the pin path (`…/v4`).
 ///
 /// A program or agent that finds another number refuses to touch the maps.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// Slots of one table: shares are multiples of 1/64 (`CT_SLOTS` in `bpf/choice.h`).
 pub const SLOTS: usize = 64;
@@ -50,10 +50,13 @@ pub const ALIVE_BANK: u32 = 2;
 /// Sockets of one bucket of the socket table: a cache line of cookies and their count (`CT_WAYS`).
 pub const WAYS: u32 = 7;
 
+/// Cache lines of one bucket: its cookies, and a record for each (`CT_LINES`).
+pub const LINES: u32 = WAYS + 1;
+
 /// One bucket: cookies of its sockets, 0 = free, and how many of its sockets stand in their other bucket.
 pub type Cookies = [u64; WAYS as usize + 1];
 
-/// Size of one socket's record (`struct ct_socket`), which user space does not read.
+/// Size of one line of the socket table: a bucket's cookies, or one socket's record (`union ct_line`).
 pub const SOCKET_BYTES: usize = 64;
 
 /// Key and value sizes of the flows of UDP sockets without a connection, which user space does not read.
@@ -104,10 +107,8 @@ pub mod map {
     pub const NODE: &str = "node";
     /// Array of [`crate::Learned`], one per set.
     pub const LEARNED: &str = "learned";
-    /// Array of buckets of [`crate::WAYS`] socket cookies.
-    pub const COOKIES: &str = "cookies";
-    /// Array of the sockets' records, index `bucket * WAYS + way`; private to the kernel programs but for what
-    /// [`crate::Holding`] names.
+    /// Array of lines, at `bucket * LINES` the [`crate::Cookies`] and behind them the sockets' records, private to the
+    /// kernel programs but for what [`crate::Holding`] names.
     pub const SOCKETS: &str = "sockets";
     /// Array of [`crate::Admission`], one per set.
     pub const ADMISSIONS: &str = "admissions";
@@ -126,7 +127,7 @@ pub mod map {
     pub const AFFINITY: &str = "affinity";
 
     /// Every pinned map.
-    pub const ALL: [&str; 21] = [
+    pub const ALL: [&str; 20] = [
         CONTROL,
         SERVICES,
         ENDPOINTS,
@@ -139,7 +140,6 @@ pub mod map {
         SET_TRAFFIC,
         NODE,
         LEARNED,
-        COOKIES,
         SOCKETS,
         ADMISSIONS,
         LIMITS,

@@ -12,7 +12,7 @@ enum Cli {
     Objects,
     /// The maps pinned in a folder.
     Maps {
-        /// Folder of one schema, such as /sys/fs/bpf/continuity/v3.
+        /// Folder of one schema, such as /sys/fs/bpf/continuity/v4.
         pins: PathBuf,
     },
 }

@@ -93,7 +93,7 @@ impl<const N: usize> Records<N> {
     }
 }
 
-/// Reads the maps pinned in `pins` (`…/continuity/v3`).
+/// Reads the maps pinned in `pins` (`…/continuity/v4`).
 ///
 /// # Errors
 /// A map that is not pinned there, or that the kernel does not let us read.

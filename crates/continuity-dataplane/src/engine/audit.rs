@@ -6,7 +6,7 @@
 
 use std::{mem::offset_of, sync::atomic::Ordering};
 
-use continuity_wire::{Admission, Backend, Cookies, Holding, HoldingFlags, WAYS};
+use continuity_wire::{Admission, Backend, Cookies, Holding, HoldingFlags, LINES};
 
 use super::Engine;
 use crate::{Error, Held, Parking, backing::Backing};
@@ -91,10 +91,13 @@ impl<B: Backing> Engine<B> {
     }
 
     fn count_holdings(&self, parkings: &[Parking], counts: &mut [Count]) -> Result<(), Error> {
-        for bucket in 0..self.tables.cookies.entries() {
-            let cookies: Cookies = self.tables.cookies.load(bucket)?;
-            for (way, _) in (0..WAYS).zip(cookies).filter(|(_, cookie)| *cookie != 0) {
-                let holding: Holding = self.tables.sockets.load(bucket * WAYS + way)?;
+        for bucket in (0..self.tables.sockets.entries()).step_by(LINES as usize) {
+            let cookies: Cookies = self.tables.sockets.load(bucket)?;
+            for (line, _) in (bucket + 1..bucket + LINES)
+                .zip(cookies)
+                .filter(|(_, cookie)| *cookie != 0)
+            {
+                let holding: Holding = self.tables.sockets.load(line)?;
                 if holding.flags & HoldingFlags::HELD == 0 || !self.owned(&holding)? {
                     continue;
                 }

@@ -9,7 +9,9 @@ use aya::{
     sys::{BpfHelper, is_helper_supported},
 };
 use bytemuck::Zeroable as _;
-use continuity_wire::{BANKS, CALLERS, Control, Cookies, LIMIT_BANKS, SCHEMA_VERSION, WAYS, map};
+use continuity_wire::{
+    BANKS, CALLERS, Control, Cookies, LIMIT_BANKS, LINES, SCHEMA_VERSION, SOCKET_BYTES, map,
+};
 
 use super::{hooks::Hook, pins::Pins, syscall::netns_cookie};
 use crate::{
@@ -59,7 +61,7 @@ pub(super) fn load(pins: &Pins, sizes: Capacities, capabilities: &CapabilityRepo
     Ok(Object { ebpf })
 }
 
-fn entries(sizes: Capacities) -> [(&'static str, u32); 21] {
+fn entries(sizes: Capacities) -> [(&'static str, u32); 20] {
     let Capacities {
         sets,
         backends,
@@ -81,8 +83,7 @@ fn entries(sizes: Capacities) -> [(&'static str, u32); 21] {
         (map::SET_TRAFFIC, sets * shards),
         (map::NODE, shards),
         (map::LEARNED, sets),
-        (map::COOKIES, sizes.buckets()),
-        (map::SOCKETS, sizes.buckets() * WAYS),
+        (map::SOCKETS, sizes.buckets() * LINES),
         (map::ADMISSIONS, sets),
         (map::LIMITS, sets * LIMIT_BANKS),
         (map::ADMISSION_TRAFFIC, sets * shards),
@@ -119,13 +120,13 @@ impl Object {
 
     /// Frees the records of sockets whose end nobody saw: no program was attached.
     pub(super) fn forget_sockets(&self, sizes: Capacities) -> Result<(), Error> {
-        let Some(Map::Array(data)) = self.ebpf.map(map::COOKIES) else {
-            return Err(Error::Missing(map::COOKIES));
+        let Some(Map::Array(data)) = self.ebpf.map(map::SOCKETS) else {
+            return Err(Error::Missing(map::SOCKETS));
         };
         let buckets = sizes.buckets();
         let source = Source::Map(duplicate(data)?);
-        let cookies = Region::new(map::COOKIES, size_of::<Cookies>(), buckets, source);
-        (0..buckets).try_for_each(|bucket| cookies.clear::<Cookies>(bucket))
+        let lines = Region::new(map::SOCKETS, SOCKET_BYTES, buckets * LINES, source);
+        (0..buckets).try_for_each(|bucket| lines.clear::<Cookies>(bucket * LINES))
     }
 
     pub(super) fn take_map(&mut self, name: &str) -> Option<Map> {

@@ -14,7 +14,7 @@ use std::{
 
 use continuity_wire::{
     AFFINITY_BYTES, Admission, AdmissionTraffic, BANKS, Backend, Bank, CALLERS, Caller, CallerKey,
-    CallerValue, Control, Cookies, Endpoint, FLOW_BYTES, LIMIT_BANKS, Learned, Limits, Node, Record,
+    CallerValue, Control, Endpoint, FLOW_BYTES, LIMIT_BANKS, LINES, Learned, Limits, Node, Record,
     SCHEMA_VERSION, SOCKET_BYTES, ServiceKey, ServiceValue, Set, SetTraffic, Traffic, WAYS, map,
 };
 
@@ -108,12 +108,14 @@ impl Pins {
                 &mut sizes.endpoints,
                 shards,
             ),
-            (map::SOCKETS, SOCKET_BYTES, &mut sizes.sockets, 1),
         ];
         for (name, value, size, per) in shaped {
             if let Some((info, _)) = self.shape(name, 4, value)? {
                 *size = info.max_entries / per.max(1);
             }
+        }
+        if let Some((info, _)) = self.shape(map::SOCKETS, 4, SOCKET_BYTES)? {
+            sizes.sockets = info.max_entries / LINES * WAYS;
         }
         if let Some((info, _)) =
             self.shape(map::SERVICES, size_of::<ServiceKey>(), size_of::<ServiceValue>())?
@@ -142,7 +144,7 @@ impl Pins {
             ),
             (map::SET_TRAFFIC, 4, size_of::<SetTraffic>(), sizes.sets * shards),
             (map::LEARNED, 4, size_of::<Learned>(), sizes.sets),
-            (map::COOKIES, 4, size_of::<Cookies>(), sizes.sockets / WAYS),
+            (map::SOCKETS, 4, SOCKET_BYTES, sizes.buckets() * LINES),
             (
                 map::ENDPOINTS,
                 size_of::<ServiceKey>(),

@@ -18,6 +18,7 @@ use std::{
 use continuity_dataplane::{
     BackendCounters, Capacities, Completeness, Dataplane as _, Desired, DesiredBackend, DesiredSet,
     FailsafeTimes, Fallback, Field, KernelDataplane, Mode, Options, Protocol, SetId, uninstall,
+    wire::SCHEMA_VERSION,
 };
 use nix::{
     mount::{MsFlags, mount},
@@ -127,19 +128,24 @@ impl Ground {
         words.set(index, value, 0).expect("write");
     }
 
+    /// Directory of the maps, programs or links.
+    pub(crate) fn pins(&self, of: &str) -> PathBuf {
+        self.options.pins.join(format!("v{SCHEMA_VERSION}/{of}"))
+    }
+
     /// Pin of a map.
     pub(crate) fn map(&self, name: &str) -> PathBuf {
-        self.options.pins.join("v3/maps").join(name)
+        self.pins("maps").join(name)
     }
 
     /// Pin of a program.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
-        self.options.pins.join("v3/programs").join(name)
+        self.pins("programs").join(name)
     }
 
     /// Pin of a link.
     pub(crate) fn link(&self, name: &str) -> PathBuf {
-        self.options.pins.join("v3/links").join(name)
+        self.pins("links").join(name)
     }
 }
 

@@ -227,7 +227,7 @@ fn a_hook_that_was_taken_away_is_noticed_and_put_back() {
     plane.verify().expect("put back");
     equal(&mut plane, &id(NAME));
     connect(vip(80)).expect("steered again");
-    assert_eq!(pins(&ground.options.pins.join("v3/links")).len(), HOOKS.len());
+    assert_eq!(pins(&ground.pins("links")).len(), HOOKS.len());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::cluster::{Cluster, Node};
 use crate::image;
 
 /// Where the pins of the present schema are, as a node sees it.
-const PINS: &str = "/sys/fs/bpf/continuity/v3";
+const PINS: &str = "/sys/fs/bpf/continuity/v4";
 
 /// The maps of one node.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
