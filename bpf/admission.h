@@ -131,7 +131,7 @@ static __always_inline int owned(const struct ct_socket *s, __u32 flags)
 
 	if (flags & CT_PASSED)
 		return 1;
-	b = bpf_map_lookup_elem(&backends, &at);
+	b = backend_at(at);
 	return b && b->generation == s->generation && b->set == s->set;
 }
 

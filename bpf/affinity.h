@@ -45,10 +45,10 @@ static __always_inline __u32 affine(const struct ct_set *s, struct ct_affinity *
 
 	if (now > a->last && now - a->last >= s->affinity)
 		return CT_NONE;
-	b = bpf_map_lookup_elem(&backends, &at);
+	b = backend_at(at);
 	if (!b || !(b->flags & CT_BACKEND_VALID) || b->set != set || b->generation != (__u32)(pair >> 32))
 		return CT_NONE;
-	r = bpf_map_lookup_elem(&records, &at);
+	r = record_at(at);
 	if (r && r->off)
 		return CT_NONE;
 	a->last = now;
@@ -61,7 +61,7 @@ static __always_inline __u32 affine(const struct ct_set *s, struct ct_affinity *
 __attribute__((noinline)) __u64 ct_keep(__u64 netns, __u32 set, __u32 backend, __u64 now, __u32 dripped)
 {
 	struct ct_set *s = bpf_map_lookup_elem(&sets, &set);
-	struct ct_backend *b = bpf_map_lookup_elem(&backends, &backend);
+	struct ct_backend *b = backend_at(backend);
 	struct ct_affinity_key key = {};
 	struct ct_affinity fresh = {};
 	struct ct_affinity *a;

@@ -52,16 +52,10 @@ static __always_inline int mapped(const __u32 *address)
 	return !address[0] && !address[1] && address[2] == CT_MAPPED;
 }
 
-/* The backend's record if it may be chosen for this set. */
-static __always_inline struct ct_record *record_at(__u32 id)
-{
-	return id == CT_NONE ? 0 : bpf_map_lookup_elem(&records, &id);
-}
-
 /* Its address, which the decision needs when the record's score is known. */
 static __always_inline void touch_backend(__u32 id)
 {
-	struct ct_backend *b = bpf_map_lookup_elem(&backends, &id);
+	struct ct_backend *b = backend_at(id);
 
 	if (b)
 		CT_TOUCH(b);
@@ -219,7 +213,7 @@ static __always_inline struct ct_bank *deciding_bank(struct ct_set *set, __u32 i
 static __always_inline struct ct_backend *backend_of(const struct decision *d, __u32 set, const struct ct_key *key)
 {
 	__u32 at = d->backend;
-	struct ct_backend *b = at == CT_NONE ? 0 : bpf_map_lookup_elem(&backends, &at);
+	struct ct_backend *b = at == CT_NONE ? 0 : backend_at(at);
 
 	if (!b || !(b->flags & CT_BACKEND_VALID) || b->set != set)
 		return 0;

@@ -42,7 +42,7 @@ __attribute__((noinline)) __u32 ct_associate(__u64 cookie, __u32 generation)
 	if (!s)
 		return 0;
 	at = s->backend;
-	b = bpf_map_lookup_elem(&backends, &at);
+	b = backend_at(at);
 	if (!b)
 		return 0;
 	s->out_end = digest_of(b->address[0], b->address[1], b->address[2], b->address[3]);
@@ -88,7 +88,7 @@ __attribute__((noinline)) __u32 ct_settle(__u64 cookie)
 static __always_inline int gone(const struct ct_socket *s)
 {
 	__u32 at = s->backend, index = s->set;
-	struct ct_backend *b = bpf_map_lookup_elem(&backends, &at);
+	struct ct_backend *b = backend_at(at);
 	struct ct_set_traffic *traffic;
 	struct ct_set *set;
 

@@ -70,11 +70,11 @@ __attribute__((noinline)) __u32 ct_flowing(__u64 cookie, __u64 high, __u64 low, 
 	if (!f || (now > f->last && now - f->last >= CT_FLOW_LIFE))
 		return CT_NONE;
 	at = f->backend;
-	b = bpf_map_lookup_elem(&backends, &at);
+	b = backend_at(at);
 	if (!b || !(b->flags & CT_BACKEND_VALID) || b->set != (__u32)(set_port >> 32) ||
 	    b->generation != f->generation)
 		return CT_NONE;
-	r = bpf_map_lookup_elem(&records, &at);
+	r = record_at(at);
 	if (r && r->off)
 		return CT_NONE;
 	flow_key(&k, cookie, wide_of(b->address), b->port, 1);
@@ -88,7 +88,7 @@ __attribute__((noinline)) __u32 ct_flowing(__u64 cookie, __u64 high, __u64 low, 
 /* Keeps both ways; 0 if there is no room for them. */
 __attribute__((noinline)) __u32 ct_keep_flow(__u64 cookie, __u64 high, __u64 low, __u16 port, __u32 backend)
 {
-	struct ct_backend *b = bpf_map_lookup_elem(&backends, &backend);
+	struct ct_backend *b = backend_at(backend);
 	struct wide asked = {high, low};
 	struct ct_flow f = {};
 	struct ct_flow_key k;
@@ -150,13 +150,13 @@ static __always_inline struct ct_backend *decide_datagram(struct bpf_sock_addr *
 		return 0;
 	}
 	if (at != CT_NONE)
-		return bpf_map_lookup_elem(&backends, &at);
+		return backend_at(at);
 	if (!aim(key, &t))
 		return 0;
 	if (t.state != CT_FALLBACK) {
 		at = ct_flowing(cookie, w.high, w.low, (__u64)t.index << 32 | key->port, t.now);
 		if (at != CT_NONE)
-			return bpf_map_lookup_elem(&backends, &at);
+			return backend_at(at);
 	}
 	b = pick(ctx, key, &t, &d, 0, verdict);
 	if (!b)

@@ -72,7 +72,7 @@ static __always_inline void follow(struct bpf_sock_ops *ctx, struct ct_socket *s
 static __always_inline void handshake_started(struct bpf_sock_ops *ctx, struct ct_socket *s)
 {
 	__u32 at = s->backend;
-	struct ct_backend *b = bpf_map_lookup_elem(&backends, &at);
+	struct ct_backend *b = backend_at(at);
 	struct ct_traffic *t;
 
 	if (s->flags & CT_PASSED)

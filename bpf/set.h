@@ -11,9 +11,8 @@
 #include "map.h"
 
 CT_ARRAY(sets, struct ct_set);
-CT_ARRAY(banks, struct ct_bank); /* set * CT_BANKS + bank */
 CT_ARRAY(set_traffic, struct ct_set_traffic); /* set * shards + shard */
-CT_ARRAY(backends, struct ct_backend);
+CT_ARRAY(backends, struct ct_place);
 CT_ARRAY(learned, struct ct_learned); /* the agent's own; here so that it is made and pinned with the others */
 
 static __always_inline struct ct_set_traffic *set_traffic_of(__u32 set)
@@ -25,9 +24,31 @@ static __always_inline struct ct_set_traffic *set_traffic_of(__u32 set)
 
 static __always_inline struct ct_bank *bank_of(__u32 set, __u32 bank)
 {
-	__u32 at = set * CT_BANKS + bank;
+	struct ct_set *s = bpf_map_lookup_elem(&sets, &set);
 
-	return bpf_map_lookup_elem(&banks, &at);
+	if (!s || bank >= CT_BANKS)
+		return 0;
+	CT_OPAQUE(s);
+	return &s->bank[bank];
+}
+
+/* Address and owner of a backend. */
+static __always_inline struct ct_backend *backend_at(__u32 id)
+{
+	struct ct_place *p = bpf_map_lookup_elem(&backends, &id);
+
+	if (!p)
+		return 0;
+	CT_OPAQUE(p); /* or clang adds before it tests, which the verifier forbids */
+	return &p->backend;
+}
+
+/* What is known of it. */
+static __always_inline struct ct_record *record_at(__u32 id)
+{
+	struct ct_place *p = bpf_map_lookup_elem(&backends, &id);
+
+	return p ? &p->record : 0;
 }
 
 /* The bank under the present word: for what happens after the decision. */

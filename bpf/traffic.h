@@ -14,7 +14,6 @@
 
 CT_ARRAY(client_traffic, struct ct_traffic); /* backend * shards + shard */
 CT_ARRAY(server_traffic, struct ct_traffic); /* endpoint * shards + shard */
-CT_ARRAY(records, struct ct_record);
 
 static __always_inline struct ct_traffic *traffic_of(const struct ct_socket *s)
 {
@@ -60,7 +59,7 @@ static __always_inline struct ct_record *record_of(const struct ct_socket *s)
 {
 	__u32 at = s->backend;
 
-	return s->flags & CT_SERVER ? 0 : bpf_map_lookup_elem(&records, &at);
+	return s->flags & CT_SERVER ? 0 : record_at(at);
 }
 
 /* A handshake or a request starts to wait. The caller won the phase. */

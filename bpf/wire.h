@@ -57,6 +57,17 @@ struct ct_endpoint {
 #define CT_SET_CLASS_SHIFT 8
 #define CT_SET_DATAGRAM 64u /* UDP */
 
+struct ct_bank {
+	__u64 epoch;
+	__u64 published; /* CLOCK_MONOTONIC ns right before the flip */
+	__u32 backends; /* 0: connects are refused */
+	__u32 reserved[3];
+	struct ct_choice choice;
+	struct ct_slots slots;
+};
+
+/* A connect finds little of what it needs in the caches, and pays for a page as for a line: what it needs together lies
+ * together. */
 struct ct_set {
 	__u64 word; /* epoch << 1 | bank */
 	__u64 hold_after; /* ns */
@@ -66,16 +77,7 @@ struct ct_set {
 	__u8 id[16];
 	__u64 failsafe; /* ns of the last transition, its low 2 bits replaced by enum ct_failsafe */
 	__u64 affinity; /* ns since a client's last connect for which it keeps its backend */
-	__u64 reserved[8];
-};
-
-struct ct_bank {
-	__u64 epoch;
-	__u64 published; /* CLOCK_MONOTONIC ns right before the flip */
-	__u32 backends; /* 0: connects are refused */
-	__u32 reserved[3];
-	struct ct_choice choice;
-	struct ct_slots slots;
+	struct ct_bank bank[CT_BANKS];
 };
 
 #define CT_BACKEND_VALID 1u
@@ -88,6 +90,13 @@ struct ct_backend {
 	__u32 set;
 	__u32 generation;
 	__u32 reserved;
+};
+
+/* What is known of a backend, and where it is. */
+struct ct_place {
+	struct ct_record record;
+	struct ct_backend backend;
+	__u64 reserved[4];
 };
 
 /*
@@ -251,7 +260,8 @@ CT_AT(ct_key, protocol, 18);
 CT_AT(ct_key, guard, 19);
 CT_SIZE(ct_service, 8);
 CT_SIZE(ct_endpoint, 8);
-CT_SIZE(ct_set, 128);
+CT_SIZE(ct_set, 1024);
+CT_AT(ct_set, bank, 64);
 CT_AT(ct_set, flags, 24);
 CT_AT(ct_set, id, 32);
 CT_AT(ct_set, failsafe, 48);
@@ -260,6 +270,8 @@ CT_SIZE(ct_bank, 320);
 CT_AT(ct_bank, choice, 32);
 CT_AT(ct_bank, slots, 64);
 CT_SIZE(ct_backend, 32);
+CT_SIZE(ct_place, 128);
+CT_AT(ct_place, backend, 64);
 CT_AT(ct_backend, set, 20);
 CT_AT(ct_backend, generation, 24);
 CT_AT(ct_record, infl, 16);

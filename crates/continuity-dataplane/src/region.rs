@@ -22,7 +22,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::Error;
 
 /// Target size of a segment. A stride that divides it (all that are powers of two) is mapped in segments, any other
-/// array (the banks: 1,024 sets × 3 × 320 B = 960 KiB) in one piece.
+/// array in one piece.
 const SEGMENT_BYTES: usize = 256 * 1024;
 
 /// Where the words come from.
@@ -33,10 +33,40 @@ pub(crate) enum Source {
     Map(OwnedFd),
 }
 
-/// One array map.
+/// Where the records of one kind lie in the elements of a map.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Size of an element in bytes, a multiple of 8.
+    stride: usize,
+    /// Where its first record of the kind begins.
+    offset: usize,
+    /// Size of such a record.
+    size: usize,
+    /// How many of them an element has.
+    each: u32,
+}
+
+impl Shape {
+    /// An element is the record.
+    pub(crate) const fn whole(size: usize) -> Self {
+        Self::part(size, 0, size, 1)
+    }
+
+    /// `each` records of `size` bytes from `offset` on, in elements of `stride` bytes.
+    pub(crate) const fn part(stride: usize, offset: usize, size: usize, each: u32) -> Self {
+        Self {
+            stride,
+            offset,
+            size,
+            each,
+        }
+    }
+}
+
+/// The records of one kind in an array map.
 pub(crate) struct Region {
     name: &'static str,
-    stride: usize,
+    shape: Shape,
     entries: u32,
     per_segment: u32,
     segments: Box<[OnceLock<Words>]>,
@@ -44,8 +74,9 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    /// A region of `entries` elements of `stride` bytes, a multiple of 8.
-    pub(crate) fn new(name: &'static str, stride: usize, entries: u32, source: Source) -> Self {
+    /// The records of a map of `entries` elements.
+    pub(crate) fn new(name: &'static str, shape: Shape, entries: u32, source: Source) -> Self {
+        let stride = shape.stride;
         let whole = !SEGMENT_BYTES.is_multiple_of(stride);
         let per_segment = if whole {
             entries
@@ -57,7 +88,7 @@ impl Region {
         let segments = (0..count).map(|_| OnceLock::new()).collect();
         Self {
             name,
-            stride,
+            shape,
             entries,
             per_segment,
             segments,
@@ -70,26 +101,32 @@ impl Region {
         self.entries
     }
 
-    /// Words of one element.
+    /// Words of one record.
     pub(crate) fn words(&self, index: u32) -> Result<&[AtomicU64], Error> {
         let out_of_range = || Error::OutOfRange {
             map: self.name,
             index,
         };
-        if index >= self.entries {
+        let Shape {
+            stride,
+            offset,
+            size,
+            each,
+        } = self.shape;
+        let (element, part) = (index / each, index % each);
+        if element >= self.entries {
             return Err(out_of_range());
         }
-        let (segment, within) = (index / self.per_segment, index % self.per_segment);
+        let (segment, within) = (element / self.per_segment, element % self.per_segment);
         let words = self
             .segment(segment)
             .and_then(|found| found.ok_or_else(out_of_range))?;
-        let length = self.stride / 8;
-        let start = usize::try_from(within)
-            .unwrap_or(usize::MAX)
-            .saturating_mul(length);
+        let bytes =
+            |count: u32, size: usize| usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(size);
+        let start = (bytes(within, stride) + offset + bytes(part, size)) / 8;
         words
             .as_slice()
-            .get(start..start + length)
+            .get(start..start + size / 8)
             .ok_or_else(out_of_range)
     }
 
@@ -133,15 +170,18 @@ impl Region {
         if cell.get().is_none() {
             let first = segment * self.per_segment;
             let elements = usize::try_from(self.per_segment.min(self.entries - first)).unwrap_or(0);
-            let bytes = elements * self.stride;
+            let bytes = elements * self.shape.stride;
             let words = match &self.source {
                 Source::Heap => Words::heap(bytes),
-                Source::Map(fd) => Words::map(fd, usize::try_from(first).unwrap_or(0) * self.stride, bytes)
-                    .map_err(|source| Error::Io {
-                    what: "cannot map",
-                    path: PathBuf::from(self.name),
-                    source,
-                })?,
+                Source::Map(fd) => {
+                    Words::map(fd, usize::try_from(first).unwrap_or(0) * self.shape.stride, bytes).map_err(
+                        |source| Error::Io {
+                            what: "cannot map",
+                            path: PathBuf::from(self.name),
+                            source,
+                        },
+                    )?
+                }
             };
             // A racing thread may have been first; its words are the same memory, ours are unmapped on drop.
             let _ = cell.set(words);
@@ -207,11 +247,16 @@ impl Drop for Words {
 mod tests {
     use continuity_wire::{Backend, Traffic};
 
-    use super::{Region, Source};
+    use super::{Region, Shape, Source};
 
     #[test]
     fn an_element_reads_back_as_it_was_written_in_every_segment() {
-        let region = Region::new("backends", size_of::<Backend>(), 20_000, Source::Heap);
+        let region = Region::new(
+            "backends",
+            Shape::whole(size_of::<Backend>()),
+            20_000,
+            Source::Heap,
+        );
         for index in [0, 1, 8_191, 8_192, 19_999] {
             let backend = Backend::new("10.1.2.3:80".parse().unwrap(), index, 7, true);
             region.store(index, &backend).unwrap();
@@ -222,7 +267,12 @@ mod tests {
 
     #[test]
     fn memory_is_taken_only_where_it_is_used() {
-        let region = Region::new("traffic", size_of::<Traffic>(), 65_536, Source::Heap);
+        let region = Region::new(
+            "traffic",
+            Shape::whole(size_of::<Traffic>()),
+            65_536,
+            Source::Heap,
+        );
         region.clear::<Traffic>(300).unwrap();
         assert_eq!(
             region

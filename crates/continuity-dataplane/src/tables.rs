@@ -1,15 +1,17 @@
 //! The array maps, and the sums over their shards.
 
+use std::mem::offset_of;
+
 use bytemuck::Zeroable as _;
 use continuity_wire::{
     Admission, AdmissionTraffic, BANKS, Backend, Bank, CALLERS, Caller, Control, LIMIT_BANKS, LINES, Learned,
-    Limits, Node, Record, SOCKET_BYTES, Set, SetTraffic, Traffic, map,
+    Limits, Node, Place, Record, SOCKET_BYTES, Set, SetTraffic, Table, Traffic, map,
 };
 
 use crate::{
     Error,
     capacity::Capacities,
-    region::{Region, Source},
+    region::{Region, Shape, Source},
 };
 
 /// Every array map of a dataplane.
@@ -46,27 +48,57 @@ impl Tables {
             ..
         } = sizes;
         let buckets = sizes.buckets();
-        let mut region = |name, stride, entries| Ok(Region::new(name, stride, entries, source(name)?));
+        let mut part = |name, shape, entries| Ok(Region::new(name, shape, entries, source(name)?));
+        let of_set = |offset, size, each| Shape::part(size_of::<Table>(), offset, size, each);
+        let of_place = |offset, size| Shape::part(size_of::<Place>(), offset, size, 1);
         Ok(Self {
-            control: region(map::CONTROL, size_of::<Control>(), 1)?,
-            sets: region(map::SETS, size_of::<Set>(), sets)?,
-            banks: region(map::BANKS, size_of::<Bank>(), sets * BANKS)?,
-            backends: region(map::BACKENDS, size_of::<Backend>(), backends)?,
-            records: region(map::RECORDS, size_of::<Record>(), backends)?,
-            client: region(map::CLIENT_TRAFFIC, size_of::<Traffic>(), backends * shards)?,
-            server: region(map::SERVER_TRAFFIC, size_of::<Traffic>(), endpoints * shards)?,
-            decisions: region(map::SET_TRAFFIC, size_of::<SetTraffic>(), sets * shards)?,
-            node: region(map::NODE, size_of::<Node>(), shards)?,
-            learned: region(map::LEARNED, size_of::<Learned>(), sets)?,
-            admissions: region(map::ADMISSIONS, size_of::<Admission>(), sets)?,
-            limits: region(map::LIMITS, size_of::<Limits>(), sets * LIMIT_BANKS)?,
-            admission_traffic: region(
-                map::ADMISSION_TRAFFIC,
-                size_of::<AdmissionTraffic>(),
+            control: part(map::CONTROL, Shape::whole(size_of::<Control>()), 1)?,
+            sets: part(
+                map::SETS,
+                of_set(offset_of!(Table, set), size_of::<Set>(), 1),
+                sets,
+            )?,
+            banks: part(
+                map::SETS,
+                of_set(offset_of!(Table, banks), size_of::<Bank>(), BANKS),
+                sets,
+            )?,
+            backends: part(
+                map::BACKENDS,
+                of_place(offset_of!(Place, backend), size_of::<Backend>()),
+                backends,
+            )?,
+            records: part(
+                map::BACKENDS,
+                of_place(offset_of!(Place, record), size_of::<Record>()),
+                backends,
+            )?,
+            client: part(
+                map::CLIENT_TRAFFIC,
+                Shape::whole(size_of::<Traffic>()),
+                backends * shards,
+            )?,
+            server: part(
+                map::SERVER_TRAFFIC,
+                Shape::whole(size_of::<Traffic>()),
+                endpoints * shards,
+            )?,
+            decisions: part(
+                map::SET_TRAFFIC,
+                Shape::whole(size_of::<SetTraffic>()),
                 sets * shards,
             )?,
-            shares: region(map::SHARES, size_of::<Caller>(), CALLERS)?,
-            sockets: region(map::SOCKETS, SOCKET_BYTES, buckets * LINES)?,
+            node: part(map::NODE, Shape::whole(size_of::<Node>()), shards)?,
+            learned: part(map::LEARNED, Shape::whole(size_of::<Learned>()), sets)?,
+            admissions: part(map::ADMISSIONS, Shape::whole(size_of::<Admission>()), sets)?,
+            limits: part(map::LIMITS, Shape::whole(size_of::<Limits>()), sets * LIMIT_BANKS)?,
+            admission_traffic: part(
+                map::ADMISSION_TRAFFIC,
+                Shape::whole(size_of::<AdmissionTraffic>()),
+                sets * shards,
+            )?,
+            shares: part(map::SHARES, Shape::whole(size_of::<Caller>()), CALLERS)?,
+            sockets: part(map::SOCKETS, Shape::whole(SOCKET_BYTES), buckets * LINES)?,
             shards,
         })
     }

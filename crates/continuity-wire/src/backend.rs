@@ -24,6 +24,18 @@ pub struct Backend {
     pub reserved: u32,
 }
 
+/// What a node knows of a backend, and where it is: an element of map `backends` (`struct ct_place`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Place {
+    /// What the choice is made on.
+    pub record: Record,
+    /// Address and owner.
+    pub backend: Backend,
+    /// Zero.
+    pub reserved: [u64; 4],
+}
+
 /// Bits of [`Backend::flags`].
 pub struct BackendFlags;
 

@@ -23,9 +23,9 @@ pub use admission::{
     Admission, AdmissionTraffic, CALLERS, Caller, CallerKey, CallerValue, Holding, HoldingFlags, LEVELS,
     LIMIT_BANKS, Limits,
 };
-pub use backend::{Backend, BackendFlags, Record, RecordWords};
+pub use backend::{Backend, BackendFlags, Place, Record, RecordWords};
 pub use histogram::{CONNECT_BUCKETS, Scale, TURNAROUND_BUCKETS};
-pub use set::{Bank, Choice, FailsafeCode, Learned, Set, SetFlags, Word};
+pub use set::{Bank, Choice, FailsafeCode, Learned, Set, SetFlags, Table, Word};
 pub use traffic::{AGE_BUCKETS, AGE_SHIFT, Node, Regression, SetTraffic, Traffic};
 
 use bytemuck::{Pod, Zeroable};
@@ -89,14 +89,10 @@ pub mod map {
     pub const SERVICES: &str = "services";
     /// Hash [`crate::ServiceKey`] (a local backend's own address) → [`crate::Endpoint`].
     pub const ENDPOINTS: &str = "endpoints";
-    /// Array of [`crate::Set`].
+    /// Array of [`crate::Table`].
     pub const SETS: &str = "sets";
-    /// Array of [`crate::Bank`], index `set * BANKS + bank`.
-    pub const BANKS: &str = "banks";
-    /// Array of [`crate::Backend`].
+    /// Array of [`crate::Place`].
     pub const BACKENDS: &str = "backends";
-    /// Array of [`crate::Record`].
-    pub const RECORDS: &str = "records";
     /// Array of [`crate::Traffic`] seen as a client, index `backend * shards + shard`.
     pub const CLIENT_TRAFFIC: &str = "client_traffic";
     /// Array of [`crate::Traffic`] seen on a backend's own node, index `endpoint * shards + shard`.
@@ -127,14 +123,12 @@ pub mod map {
     pub const AFFINITY: &str = "affinity";
 
     /// Every pinned map.
-    pub const ALL: [&str; 20] = [
+    pub const ALL: [&str; 18] = [
         CONTROL,
         SERVICES,
         ENDPOINTS,
         SETS,
-        BANKS,
         BACKENDS,
-        RECORDS,
         CLIENT_TRAFFIC,
         SERVER_TRAFFIC,
         SET_TRAFFIC,

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::SLOTS;
+use crate::{BANKS, SLOTS};
 
 /// The word that names a set's field: epoch << 1 | bank. Loaded once per decision, stored with release order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,8 +52,6 @@ pub struct Set {
     pub failsafe: u64,
     /// Time in ns since a client's last connect for which it keeps its backend, with [`SetFlags::AFFINITY`].
     pub affinity: u64,
-    /// Zero.
-    pub reserved: [u64; 8],
 }
 
 /// Bits of [`Set::flags`].
@@ -132,6 +130,17 @@ pub struct Bank {
     pub slots: [u32; SLOTS],
 }
 
+/// A set and its banks: an element of map `sets` (`struct ct_set`). A connect pays for a page as for a cache line, so what
+/// it needs together lies together.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Table {
+    /// The set.
+    pub set: Set,
+    /// Two that alternate under its word, and the equal share of the last known alive.
+    pub banks: [Bank; BANKS as usize],
+}
+
 /// What the law learned about one set, kept across restarts of the agent. Opaque to the kernel.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -153,7 +162,7 @@ impl Learned {
 
 const _: () = {
     use core::mem::{offset_of, size_of};
-    assert!(size_of::<Set>() == 128);
+    assert!(size_of::<Set>() == 64);
     assert!(offset_of!(Set, flags) == 24);
     assert!(offset_of!(Set, id) == 32);
     assert!(offset_of!(Set, failsafe) == 48);
@@ -165,6 +174,8 @@ const _: () = {
     assert!(size_of::<Bank>() == 320);
     assert!(offset_of!(Bank, choice) == 32);
     assert!(offset_of!(Bank, slots) == 64);
+    assert!(size_of::<Table>() == 1024);
+    assert!(offset_of!(Table, banks) == 64);
     assert!(size_of::<Learned>() == 4096);
 };
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use aya::maps::{Array, HashMap, Map, MapData};
 use bytemuck::Pod;
 use continuity_wire::{
-    BANKS, Backend, Bank, Control, ServiceKey, ServiceValue, Set, SetFlags, SetTraffic, Word, map,
+    Backend, Bank, Control, Place, ServiceKey, ServiceValue, SetFlags, SetTraffic, Table, Word, map,
 };
 use serde::Serialize;
 
@@ -100,9 +100,8 @@ impl<const N: usize> Records<N> {
 pub fn read(pins: &Path) -> Result<Maps, Error> {
     let folder = pins.join("maps");
     let control: Control = Records::<{ size_of::<Control>() }>::open(&folder, map::CONTROL)?.get(0)?;
-    let sets = Records::<{ size_of::<Set>() }>::open(&folder, map::SETS)?;
-    let banks = Records::<{ size_of::<Bank>() }>::open(&folder, map::BANKS)?;
-    let backends = Records::<{ size_of::<Backend>() }>::open(&folder, map::BACKENDS)?;
+    let sets = Records::<{ size_of::<Table>() }>::open(&folder, map::SETS)?;
+    let backends = Records::<{ size_of::<Place>() }>::open(&folder, map::BACKENDS)?;
     let traffic = Records::<{ size_of::<SetTraffic>() }>::open(&folder, map::SET_TRAFFIC)?;
     let services = services(&folder)?;
     let named = named(&backends)?;
@@ -110,12 +109,12 @@ pub fn read(pins: &Path) -> Result<Maps, Error> {
 
     let mut found = Vec::new();
     for index in 0..sets.len() {
-        let set: Set = sets.get(index)?;
+        let Table { set, banks } = sets.get(index)?;
         if set.flags & SetFlags::VALID == 0 {
             continue;
         }
         let word = Word(set.word);
-        let bank: Bank = banks.get(index * BANKS + word.bank())?;
+        let bank = &banks[usize::try_from(word.bank() & 1).unwrap_or(0)];
         let mut sum: SetTraffic = traffic.get(index * shards)?;
         for shard in 1..shards {
             sum.absorb(&traffic.get(index * shards + shard)?);
@@ -138,7 +137,7 @@ pub fn read(pins: &Path) -> Result<Maps, Error> {
             steered: sum.steered,
             steered_in_hold: sum.steered_in_hold,
             passed_fallback: sum.passed_fallback,
-            backends: shares(&bank, named.get(&index).map_or(&[], Vec::as_slice)),
+            backends: shares(bank, named.get(&index).map_or(&[], Vec::as_slice)),
         });
     }
     Ok(Maps {
@@ -171,7 +170,7 @@ type Named = BTreeMap<u32, Vec<(u32, Backend)>>;
 fn named<const N: usize>(backends: &Records<N>) -> Result<Named, Error> {
     let mut found = Named::new();
     for index in 0..backends.len() {
-        let backend: Backend = backends.get(index)?;
+        let Place { backend, .. } = backends.get(index)?;
         if backend.is_valid() {
             found.entry(backend.set).or_default().push((index, backend));
         }

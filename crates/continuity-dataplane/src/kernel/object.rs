@@ -9,15 +9,13 @@ use aya::{
     sys::{BpfHelper, is_helper_supported},
 };
 use bytemuck::Zeroable as _;
-use continuity_wire::{
-    BANKS, CALLERS, Control, Cookies, LIMIT_BANKS, LINES, SCHEMA_VERSION, SOCKET_BYTES, map,
-};
+use continuity_wire::{CALLERS, Control, Cookies, LIMIT_BANKS, LINES, SCHEMA_VERSION, SOCKET_BYTES, map};
 
 use super::{hooks::Hook, pins::Pins, syscall::netns_cookie};
 use crate::{
     CapabilityId, CapabilityReport, Error,
     capacity::{self, Capacities},
-    region::{Region, Source},
+    region::{Region, Shape, Source},
     tables::Tables,
 };
 
@@ -61,7 +59,7 @@ pub(super) fn load(pins: &Pins, sizes: Capacities, capabilities: &CapabilityRepo
     Ok(Object { ebpf })
 }
 
-fn entries(sizes: Capacities) -> [(&'static str, u32); 20] {
+fn entries(sizes: Capacities) -> [(&'static str, u32); 18] {
     let Capacities {
         sets,
         backends,
@@ -75,9 +73,7 @@ fn entries(sizes: Capacities) -> [(&'static str, u32); 20] {
         (map::SERVICES, services),
         (map::ENDPOINTS, endpoints),
         (map::SETS, sets),
-        (map::BANKS, sets * BANKS),
         (map::BACKENDS, backends),
-        (map::RECORDS, backends),
         (map::CLIENT_TRAFFIC, backends * shards),
         (map::SERVER_TRAFFIC, endpoints * shards),
         (map::SET_TRAFFIC, sets * shards),
@@ -125,7 +121,7 @@ impl Object {
         };
         let buckets = sizes.buckets();
         let source = Source::Map(duplicate(data)?);
-        let lines = Region::new(map::SOCKETS, SOCKET_BYTES, buckets * LINES, source);
+        let lines = Region::new(map::SOCKETS, Shape::whole(SOCKET_BYTES), buckets * LINES, source);
         (0..buckets).try_for_each(|bucket| lines.clear::<Cookies>(bucket * LINES))
     }
 

@@ -13,16 +13,16 @@ use std::{
 };
 
 use continuity_wire::{
-    AFFINITY_BYTES, Admission, AdmissionTraffic, BANKS, Backend, Bank, CALLERS, Caller, CallerKey,
-    CallerValue, Control, Endpoint, FLOW_BYTES, LIMIT_BANKS, LINES, Learned, Limits, Node, Record,
-    SCHEMA_VERSION, SOCKET_BYTES, ServiceKey, ServiceValue, Set, SetTraffic, Traffic, WAYS, map,
+    AFFINITY_BYTES, Admission, AdmissionTraffic, CALLERS, Caller, CallerKey, CallerValue, Control, Endpoint,
+    FLOW_BYTES, LIMIT_BANKS, LINES, Learned, Limits, Node, Place, SCHEMA_VERSION, SOCKET_BYTES, ServiceKey,
+    ServiceValue, SetTraffic, Table, Traffic, WAYS, map,
 };
 
 use super::syscall::{self, MapInfo};
 use crate::{
     Error,
     capacity::Capacities,
-    region::{Region, Source},
+    region::{Region, Shape, Source},
 };
 
 /// `BPF_FS_MAGIC`.
@@ -100,8 +100,8 @@ impl Pins {
         }
         let shards = sizes.shards;
         let shaped = [
-            (map::SETS, size_of::<Set>(), &mut sizes.sets, 1),
-            (map::BACKENDS, size_of::<Backend>(), &mut sizes.backends, 1),
+            (map::SETS, size_of::<Table>(), &mut sizes.sets, 1),
+            (map::BACKENDS, size_of::<Place>(), &mut sizes.backends, 1),
             (
                 map::SERVER_TRAFFIC,
                 size_of::<Traffic>(),
@@ -134,8 +134,6 @@ impl Pins {
         let shards = sizes.shards;
         let plain = [
             (map::CONTROL, 4, size_of::<Control>(), 1),
-            (map::BANKS, 4, size_of::<Bank>(), sizes.sets * BANKS),
-            (map::RECORDS, 4, size_of::<Record>(), sizes.backends),
             (
                 map::CLIENT_TRAFFIC,
                 4,
@@ -280,7 +278,7 @@ fn stamped(control: &Path) -> Result<Option<u32>, Error> {
         return Ok(None);
     };
     // Whatever the schema, its number is the record's first word.
-    let region = Region::new(map::CONTROL, 8, 1, Source::Map(fd));
+    let region = Region::new(map::CONTROL, Shape::whole(8), 1, Source::Map(fd));
     let [schema, _]: [u32; 2] = bytemuck::cast(region.load::<u64>(0)?);
     Ok(Some(schema))
 }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
+    mem::offset_of,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -18,7 +19,7 @@ use aya::{
 };
 use continuity_dataplane::{
     CapabilityId, Category, Dataplane as _, Error, HOOKS, KernelDataplane, OBJECT, probe, uninstall,
-    wire::{SCHEMA_VERSION, map},
+    wire::{Bank, SCHEMA_VERSION, Table, map},
 };
 
 use crate::{
@@ -119,16 +120,18 @@ fn pins_of_another_schema_are_refused_with_a_sentence_and_left_alone() {
     let server = Server::start(1, Manner::Answer(Duration::ZERO));
     serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
     drop(plane);
-    restamp(&ground, SCHEMA_VERSION + 6);
+    let foreign = SCHEMA_VERSION + 6;
+    restamp(&ground, foreign);
     let error = KernelDataplane::open_or_load(&ground.options)
         .err()
         .expect("refused");
-    assert!(matches!(error, Error::Schema { found: 9, .. }), "{error}");
-    assert_eq!(error.category(), Category::Version);
     assert!(
-        error.to_string().contains("schema 9, this agent speaks 3"),
+        matches!(error, Error::Schema { found, .. } if found == foreign),
         "{error}"
     );
+    assert_eq!(error.category(), Category::Version);
+    let sentence = format!("schema {foreign}, this agent speaks {SCHEMA_VERSION}");
+    assert!(error.to_string().contains(&sentence), "{error}");
     let report = probe(&ground.options);
     assert!(
         report
@@ -161,11 +164,11 @@ fn a_pinned_map_of_another_shape_is_refused() {
         .expect("a map")
         .pin(ground.map(map::SETS))
         .expect("pin");
-    fs::remove_file(ground.map(map::RECORDS)).unwrap();
+    fs::remove_file(ground.map(map::BACKENDS)).unwrap();
     object
         .map(map::NODE)
         .expect("a map")
-        .pin(ground.map(map::RECORDS))
+        .pin(ground.map(map::BACKENDS))
         .expect("pin");
     let error = KernelDataplane::open_or_load(&ground.options)
         .err()
@@ -320,9 +323,11 @@ fn an_agent_killed_between_writing_a_bank_and_flipping_leaves_the_old_field() {
     serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
     drop(plane);
     // The first epoch is odd and stands in bank 1; bank 0 is the one that was being written.
-    let data = MapData::from_pin(ground.map(map::BANKS)).expect("the pinned banks");
-    let mut banks: Array<MapData, [u8; 320]> = Map::Array(data).try_into().expect("an array");
-    banks.set(0, [0xaa; 320], 0).expect("write half a bank");
+    let data = MapData::from_pin(ground.map(map::SETS)).expect("the pinned sets");
+    let mut sets: Array<MapData, [u8; size_of::<Table>()]> = Map::Array(data).try_into().expect("an array");
+    let mut set = sets.get(&0, 0).expect("read");
+    set[offset_of!(Table, banks)..][..size_of::<Bank>()].fill(0xaa);
+    sets.set(0, set, 0).expect("write half a bank");
     for _ in 0..10 {
         connect(vip(80)).expect("the old field counts");
     }
