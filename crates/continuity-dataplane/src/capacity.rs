@@ -1,10 +1,10 @@
 //! How large the maps are.
 //!
-//! Kernel memory at the defaults, s shards: services 8,192 × 88 B = 0.7 MiB; sets with their
-//! banks 1 MiB; backends with their records 1 MiB; learned 4 MiB; client traffic 8,192 × s KiB = 8 s MiB; server traffic s MiB; set traffic
-//! s / 4 MiB; sockets 8,192 × 512 B = 4 MiB; admission 1,024 × 576 B and s / 4 MiB of counters; callers
-//! 4,096 × (88 + 64) B = 0.6 MiB; flows 16,384 × 136 B = 2.1 MiB; affinity 16,384 × 96 B = 1.5 MiB. With 2 CPUs (s = 2)
-//! 35 MiB, with 8 or more (s = 8) 92 MiB. User space maps only what is in use.
+//! Kernel memory at the defaults, s shards: services 8,192 × 88 B = 0.7 MiB; sets with their banks 1 MiB; backends with
+//! their records 1 MiB; learned 4 MiB; client traffic 8,192 × s KiB = 8 s MiB; server traffic s MiB; set traffic s / 4
+//! MiB; sockets 8,192 × 512 B = 4 MiB; admission 1,024 × 576 B and s / 4 MiB of counters; callers 4,096 × (88 + 64) B =
+//! 0.6 MiB; flows 16,384 × 136 B = 2.1 MiB; affinity 16,384 × 96 B = 1.5 MiB. With 2 CPUs (s = 2) 35 MiB, with 8 or
+//! more (s = 8) 92 MiB. User space maps only what is in use.
 
 use std::{fs, num::NonZeroU32};
 
