@@ -17,6 +17,7 @@ use continuity_dataplane::{
 
 use crate::{
     ground::{Ground, connect, eventually, id, serve, set, vip},
+    scene::served,
     server::{Manner, Server, ask},
 };
 
@@ -41,13 +42,6 @@ fn limits(plane: &KernelDataplane, mode: u64, thresholds: [u32; LEVELS], fuse: u
         level: NORMAL,
         callers: false,
     }
-}
-
-fn scene(ground: &Ground, manner: Manner) -> (KernelDataplane, Server) {
-    let mut plane = ground.open();
-    let server = Server::start(1, manner);
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
-    (plane, server)
 }
 
 fn limit(plane: &mut KernelDataplane, limits: &Limits) {
@@ -79,7 +73,7 @@ fn as_many_are_let_in_as_there_are_slots_however_many_ask_at_once_on_every_cpu()
     const THREADS: u32 = 8;
     const ROUNDS: u32 = 40;
     let ground = Ground::new();
-    let (mut plane, server) = scene(&ground, Manner::Hang);
+    let (mut plane, server) = served(&ground, NAME, Manner::Hang);
     let (mut asked, mut admitted) = (0, 0);
     for _ in 0..ROUNDS {
         let words = limits(&plane, SOFT, [SLOTS; LEVELS], 1_000);
@@ -131,7 +125,7 @@ fn as_many_are_let_in_as_there_are_slots_however_many_ask_at_once_on_every_cpu()
 #[test]
 fn a_slot_is_free_again_with_the_first_byte_of_the_answer_and_requests_of_a_kept_connection_count() {
     let ground = Ground::new();
-    let (mut plane, _server) = scene(&ground, Manner::Answer(Duration::from_millis(300)));
+    let (mut plane, _server) = served(&ground, NAME, Manner::Answer(Duration::from_millis(300)));
     let words = limits(&plane, SOFT, [1; LEVELS], 1_000);
     limit(&mut plane, &words);
     let mut first = connect(vip(80)).expect("a slot is free");
@@ -168,7 +162,7 @@ fn every_end_of_a_connection_gives_its_slot_back() {
         Manner::Hang,
     ] {
         let ground = Ground::new();
-        let (mut plane, server) = scene(&ground, manner);
+        let (mut plane, server) = served(&ground, NAME, manner);
         for _ in 0..20 {
             let words = limits(&plane, SOFT, [100; LEVELS], 1_000);
             limit(&mut plane, &words);
@@ -200,7 +194,7 @@ fn every_end_of_a_connection_gives_its_slot_back() {
 #[test]
 fn a_higher_class_has_slots_where_a_lower_one_has_none() {
     let ground = Ground::new();
-    let (mut plane, _server) = scene(&ground, Manner::Hang);
+    let (mut plane, _server) = served(&ground, NAME, Manner::Hang);
     let words = |plane: &KernelDataplane, level| Limits {
         level,
         ..limits(plane, SOFT, [6, 5, 3, 2, 1, 0], 1_000)
@@ -224,7 +218,7 @@ fn a_higher_class_has_slots_where_a_lower_one_has_none() {
 #[test]
 fn the_gate_lets_its_part_in_and_the_trickle_keeps_the_rest_alive() {
     let ground = Ground::new();
-    let (mut plane, _server) = scene(&ground, Manner::Leave);
+    let (mut plane, _server) = served(&ground, NAME, Manner::Leave);
     let mut words = limits(&plane, SOFT, [1_000; LEVELS], 2_000);
     words.words.gates = [1 << 30; LEVELS];
     limit(&mut plane, &words);
@@ -252,7 +246,7 @@ fn the_gate_lets_its_part_in_and_the_trickle_keeps_the_rest_alive() {
 #[test]
 fn silence_relaxes_limits_to_the_fuse_below_which_nobody_is_refused() {
     let ground = Ground::new();
-    let (mut plane, server) = scene(&ground, Manner::Hang);
+    let (mut plane, server) = served(&ground, NAME, Manner::Hang);
     // Longer than the test, so that admission alone is seen.
     let patient = DesiredSet {
         failsafe: FailsafeTimes {
@@ -345,7 +339,7 @@ fn in_fallback_the_fuse_stays_over_what_passes_through() {
 #[test]
 fn a_set_without_limits_asks_for_nothing_and_one_that_lost_them_gives_back() {
     let ground = Ground::new();
-    let (mut plane, _server) = scene(&ground, Manner::Hang);
+    let (mut plane, _server) = served(&ground, NAME, Manner::Hang);
     drop(connect(vip(80)).expect("not asked"));
     assert_eq!(seen(&mut plane).traffic.asked(), 0);
     let words = limits(&plane, SOFT, [1; LEVELS], 1_000);
@@ -373,7 +367,7 @@ fn a_set_without_limits_asks_for_nothing_and_one_that_lost_them_gives_back() {
 #[test]
 fn a_calling_pod_has_its_class_and_above_its_share_it_waits_for_room() {
     let ground = Ground::new();
-    let (mut plane, _server) = scene(&ground, Manner::Leave);
+    let (mut plane, _server) = served(&ground, NAME, Manner::Leave);
     let words = Limits {
         callers: true,
         ..limits(&plane, SOFT, [100, 100, 0, 0, 0, 0], 1_000)
@@ -415,7 +409,7 @@ fn a_calling_pod_has_its_class_and_above_its_share_it_waits_for_room() {
 #[test]
 fn a_count_that_no_socket_holds_is_mended_and_what_is_overdue_is_told() {
     let ground = Ground::new();
-    let (mut plane, _server) = scene(&ground, Manner::Hang);
+    let (mut plane, _server) = served(&ground, NAME, Manner::Hang);
     let words = limits(&plane, SOFT, [50; LEVELS], 1_000);
     limit(&mut plane, &words);
     let open: Vec<_> = (0..5).map(|_| connect(vip(80)).expect("a slot")).collect();

@@ -3,13 +3,12 @@
 use std::{
     net::{SocketAddr, TcpListener},
     process::Command,
-    sync::mpsc,
     thread,
     time::Duration,
 };
 
 use continuity_dataplane::{
-    BackendWords, CapabilityId, Dataplane as _, DesiredSet, Field, KernelDataplane, Rejection,
+    BackendIndex, BackendWords, CapabilityId, Dataplane as _, DesiredSet, Field, KernelDataplane, Rejection,
 };
 use nix::sched::{CloneFlags, unshare};
 
@@ -28,148 +27,160 @@ fn sticky(addresses: &[SocketAddr], time: Duration) -> DesiredSet {
     }
 }
 
-fn servers() -> Vec<Server> {
-    (1..=3)
-        .map(|last| Server::start(last, Manner::Answer(Duration::ZERO)))
-        .collect()
+/// How many of these backends have just so many connects.
+fn with(count: u64, attempts: &[u64]) -> usize {
+    attempts.iter().filter(|attempts| **attempts == count).count()
 }
 
-fn addresses(servers: &[Server]) -> Vec<SocketAddr> {
-    servers.iter().map(|server| server.address).collect()
+/// Three backends behind port 80 of the VIP, and clients that keep theirs for a time.
+struct Sticky {
+    plane: KernelDataplane,
+    all: Vec<SocketAddr>,
+    _servers: Vec<Server>,
+    _ground: Ground,
 }
 
-/// Attempts of each backend, as the map has them.
-fn attempts(plane: &mut KernelDataplane, addresses: &[SocketAddr]) -> Vec<u64> {
-    addresses
-        .iter()
-        .map(|address| counters(plane, &id(NAME), *address).client.attempts)
-        .collect()
-}
-
-fn affine(plane: &mut KernelDataplane) -> u64 {
-    plane.read(&id(NAME)).unwrap().decisions.affine
-}
-
-fn connects(plane: &mut KernelDataplane, times: u64) {
-    for _ in 0..times {
-        plane.heartbeat();
-        connect(vip(80)).expect("steered");
+impl Sticky {
+    fn serve(time: Duration) -> Self {
+        let ground = Ground::new();
+        let mut plane = ground.open();
+        let servers: Vec<Server> = (1..=3)
+            .map(|last| Server::start(last, Manner::Answer(Duration::ZERO)))
+            .collect();
+        let all: Vec<SocketAddr> = servers.iter().map(|server| server.address).collect();
+        serve(&mut plane, vec![sticky(&all, time)]);
+        Self {
+            plane,
+            all,
+            _servers: servers,
+            _ground: ground,
+        }
     }
+
+    fn connects(&mut self, times: u64) {
+        for _ in 0..times {
+            self.plane.heartbeat();
+            connect(vip(80)).expect("steered");
+        }
+    }
+
+    /// Connects so often, and says which backend has all of it.
+    fn settled(&mut self, times: u64) -> usize {
+        self.connects(times);
+        let found = self.every().into_iter().position(|count| count == times);
+        found.expect("one backend")
+    }
+
+    /// Attempts of each backend, as the map has them.
+    fn attempts(&mut self, of: &[SocketAddr]) -> Vec<u64> {
+        of.iter()
+            .map(|address| counters(&mut self.plane, &id(NAME), *address).client.attempts)
+            .collect()
+    }
+
+    /// The same of all three backends.
+    fn every(&mut self) -> Vec<u64> {
+        self.attempts(&self.all.clone())
+    }
+
+    /// Every backend but one.
+    fn others(&self, at: usize) -> Vec<SocketAddr> {
+        let left = self.all[at];
+        self.all
+            .iter()
+            .copied()
+            .filter(|address| *address != left)
+            .collect()
+    }
+
+    fn index(&self, of: SocketAddr) -> BackendIndex {
+        let view = self.plane.set(&id(NAME)).unwrap();
+        let found = view.backends.iter().find(|known| known.address == of);
+        found.unwrap().index
+    }
+
+    fn affine(&mut self) -> u64 {
+        self.plane.read(&id(NAME)).unwrap().decisions.affine
+    }
+}
+
+/// Plays a pod: another network namespace with the same backends beside it, that connects so often.
+fn connect_from_a_pod(backends: &[SocketAddr], times: u64) {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).expect("a pod's namespace");
+            let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
+            assert!(up.expect("run ip").success());
+            let _listeners: Vec<TcpListener> = backends
+                .iter()
+                .map(|address| TcpListener::bind(address).expect("listen"))
+                .collect();
+            for _ in 0..times {
+                connect(vip(80)).expect("steered");
+            }
+        });
+    });
 }
 
 #[test]
 fn a_client_keeps_its_backend_and_another_client_has_its_own_choice() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
-    let servers = servers();
-    let all = addresses(&servers);
-    serve(&mut plane, vec![sticky(&all, LONG)]);
-    connects(&mut plane, 30);
-    let first = attempts(&mut plane, &all);
-    assert_eq!(first.iter().filter(|count| **count == 30).count(), 1, "{first:?}");
-    assert_eq!(affine(&mut plane), 29);
+    let mut scene = Sticky::serve(LONG);
+    scene.connects(30);
+    let first = scene.every();
+    assert_eq!(with(30, &first), 1, "{first:?}");
+    assert_eq!(scene.affine(), 29);
 
-    // A pod: another namespace, with the same backends beside it.
-    let (done, served) = mpsc::channel();
-    let pods = all.clone();
-    let pod = thread::spawn(move || {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a pod's namespace");
-        let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
-        assert!(up.expect("run ip").success());
-        let listeners: Vec<TcpListener> = pods
-            .iter()
-            .map(|address| TcpListener::bind(address).expect("listen"))
-            .collect();
-        for _ in 0..30 {
-            connect(vip(80)).expect("steered");
-        }
-        done.send(()).unwrap();
-        drop(listeners);
-    });
-    served.recv().unwrap();
-    pod.join().unwrap();
-    let second: Vec<u64> = attempts(&mut plane, &all)
+    connect_from_a_pod(&scene.all, 30);
+    let second: Vec<u64> = scene
+        .every()
         .iter()
         .zip(&first)
         .map(|(now, before)| now - before)
         .collect();
-    assert_eq!(
-        second.iter().filter(|count| **count == 30).count(),
-        1,
-        "{second:?}"
-    );
-    assert_eq!(affine(&mut plane), 58, "the pod's first connect was chosen");
+    assert_eq!(with(30, &second), 1, "{second:?}");
+    assert_eq!(scene.affine(), 58, "the pod's first connect was chosen");
 }
 
 #[test]
 fn a_client_that_stays_away_for_the_time_chooses_again() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
-    let servers = servers();
-    let all = addresses(&servers);
     const TIME: Duration = Duration::from_millis(400);
-    serve(&mut plane, vec![sticky(&all, TIME)]);
-    connects(&mut plane, 1);
+    let mut scene = Sticky::serve(TIME);
+    scene.connects(1);
     for kept in 1..=4 {
         // Shorter than the time, together longer: each connect starts it again.
         thread::sleep(TIME / 2);
-        connects(&mut plane, 1);
-        assert_eq!(affine(&mut plane), kept);
+        scene.connects(1);
+        assert_eq!(scene.affine(), kept);
     }
     thread::sleep(TIME + Duration::from_millis(100));
-    connects(&mut plane, 1);
-    assert_eq!(affine(&mut plane), 4);
+    scene.connects(1);
+    assert_eq!(scene.affine(), 4);
 }
 
 #[test]
 fn a_backend_that_left_gets_no_connect_of_its_clients_and_they_settle_on_another() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
-    let servers = servers();
-    let all = addresses(&servers);
-    serve(&mut plane, vec![sticky(&all, LONG)]);
-    connects(&mut plane, 5);
-    let before = attempts(&mut plane, &all);
-    let at = before.iter().position(|count| *count == 5).expect("one backend");
-    let rest: Vec<SocketAddr> = all
-        .iter()
-        .copied()
-        .filter(|address| *address != all[at])
-        .collect();
-    serve(&mut plane, vec![sticky(&rest, LONG)]);
-    connects(&mut plane, 20);
-    let after = attempts(&mut plane, &rest);
-    assert_eq!(after.iter().filter(|count| **count == 20).count(), 1, "{after:?}");
-    assert_eq!(affine(&mut plane), 4 + 19);
+    let mut scene = Sticky::serve(LONG);
+    let at = scene.settled(5);
+    let rest = scene.others(at);
+    serve(&mut scene.plane, vec![sticky(&rest, LONG)]);
+    scene.connects(20);
+    let after = scene.attempts(&rest);
+    assert_eq!(with(20, &after), 1, "{after:?}");
+    assert_eq!(scene.affine(), 4 + 19);
 }
 
 #[test]
 fn an_isolated_backend_is_left_and_a_set_without_affinity_shares() {
-    let ground = Ground::new();
-    let mut plane = ground.open();
-    let servers = servers();
-    let all = addresses(&servers);
-    serve(&mut plane, vec![sticky(&all, LONG)]);
-    connects(&mut plane, 5);
-    let before = attempts(&mut plane, &all);
-    let at = before.iter().position(|count| *count == 5).expect("one backend");
-    let view = plane.set(&id(NAME)).unwrap();
-    let find = |address| {
-        view.backends
-            .iter()
-            .find(|known| known.address == address)
-            .unwrap()
-            .index
-    };
-    let isolated = find(all[at]);
-    let others: Vec<_> = all
+    let mut scene = Sticky::serve(LONG);
+    let at = scene.settled(5);
+    let others: Vec<_> = scene
+        .others(at)
         .iter()
-        .filter(|address| **address != all[at])
-        .map(|a| find(*a))
+        .map(|address| scene.index(*address))
         .collect();
     let field = Field {
         backends: vec![BackendWords {
-            backend: isolated,
+            backend: scene.index(scene.all[at]),
             shl: 0,
             trust: 0,
             fixed: 0,
@@ -178,23 +189,21 @@ fn an_isolated_backend_is_left_and_a_set_without_affinity_shares() {
         }],
         ..Field::equal(&others)
     };
-    plane.publish(&id(NAME), &field).unwrap();
-    connects(&mut plane, 10);
-    let after = attempts(&mut plane, &all);
+    scene.plane.publish(&id(NAME), &field).unwrap();
+    scene.connects(10);
+    let after = scene.every();
     assert_eq!(after[at], 5, "{after:?}");
-    assert_eq!(after.iter().filter(|count| **count == 10).count(), 1, "{after:?}");
+    assert_eq!(with(10, &after), 1, "{after:?}");
 
-    let view = plane.set(&id(NAME)).unwrap();
-    let every: Vec<_> = view.backends.iter().map(|backend| backend.index).collect();
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &all)]);
-    plane.publish(&id(NAME), &Field::equal(&every)).unwrap();
-    connects(&mut plane, 64);
-    let shared = attempts(&mut plane, &all);
+    let all = scene.all.clone();
+    serve(&mut scene.plane, vec![set(NAME, &[vip(80)], &all)]);
+    scene.connects(64);
+    let shared = scene.every();
     assert!(
         shared.iter().zip(&after).all(|(now, was)| now > was),
         "{shared:?}"
     );
-    assert_eq!(affine(&mut plane), 4 + 9);
+    assert_eq!(scene.affine(), 4 + 9);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use continuity_dataplane::{
     BackendIndex, BackendWords, Capacities, ChoiceWords, Completeness, Dataplane, Desired, DesiredBackend,
-    DesiredSet, Drip, Error, Failsafe, Field, MemoryDataplane, Mode, Rejection, SetId, wire::Learned,
+    DesiredSet, Drip, Error, Failsafe, Field, MemoryDataplane, Mode, Reconciled, Rejection, SetId,
+    wire::Learned,
 };
 
 use crate::ground::{Ground, id, set, vip};
@@ -60,20 +61,23 @@ fn indices(plane: &dyn Dataplane, id: &SetId) -> Vec<(SocketAddr, BackendIndex)>
         .collect()
 }
 
+/// These sets and no others are wanted.
+fn wanted(plane: &mut dyn Dataplane, sets: &[DesiredSet]) -> Reconciled {
+    let desired = Desired { sets: sets.to_vec() };
+    plane.reconcile(&desired, Completeness::Complete).unwrap()
+}
+
 #[test]
 fn a_backend_keeps_its_index_while_others_come_and_go() {
     on_both(|plane| {
-        let mut desired = Desired {
-            sets: vec![remote("a", 1, &backends(1..=3))],
-        };
-        let report = plane.reconcile(&desired, Completeness::Complete).unwrap();
+        let report = wanted(plane, &[remote("a", 1, &backends(1..=3))]);
         assert_eq!(
             (report.sets_added, report.sets_changed),
             (vec![id("a")], vec![id("a")])
         );
         let before = indices(plane, &id("a"));
-        desired.sets = vec![remote("a", 1, &[backend(3), backend(1), backend(9)])];
-        let report = plane.reconcile(&desired, Completeness::Complete).unwrap();
+        let second = [remote("a", 1, &[backend(3), backend(1), backend(9)])];
+        let report = wanted(plane, &second);
         assert_eq!((report.sets_added, report.sets_changed), (vec![], vec![id("a")]));
         let after = indices(plane, &id("a"));
         for kept in [backend(1), backend(3)] {
@@ -86,7 +90,7 @@ fn a_backend_keeps_its_index_while_others_come_and_go() {
             after.iter().all(|(_, index)| *index != freed),
             "a freed index rests: {after:?}"
         );
-        let report = plane.reconcile(&desired, Completeness::Complete).unwrap();
+        let report = wanted(plane, &second);
         assert_eq!(report, Default::default(), "nothing to do a second time");
     });
 }
@@ -94,10 +98,10 @@ fn a_backend_keeps_its_index_while_others_come_and_go() {
 #[test]
 fn nothing_is_removed_before_the_first_complete_list() {
     on_both(|plane| {
-        let full = Desired {
-            sets: vec![remote("a", 1, &backends(1..=2)), remote("b", 2, &backends(3..=3))],
-        };
-        plane.reconcile(&full, Completeness::Complete).unwrap();
+        wanted(
+            plane,
+            &[remote("a", 1, &backends(1..=2)), remote("b", 2, &backends(3..=3))],
+        );
         let part = Desired {
             sets: vec![remote("a", 1, &backends(2..=2))],
         };
@@ -127,9 +131,7 @@ fn what_does_not_fit_is_left_out_by_name_and_the_rest_stays_right() {
             .collect();
         sets[0].backends = remote("a", 1, &backends(1..=8)).backends;
         sets[1].frontends.extend([vip(1), vip(20), vip(21)]);
-        let report = plane
-            .reconcile(&Desired { sets }, Completeness::Complete)
-            .unwrap();
+        let report = wanted(plane, &sets);
         let mut rejected = report.rejected.iter();
         for address in [backend(7), backend(8)] {
             let expected = Rejection::BackendsFull {
@@ -167,14 +169,8 @@ fn what_does_not_fit_is_left_out_by_name_and_the_rest_stays_right() {
 #[test]
 fn an_address_moves_from_one_set_to_another_in_one_reconcile() {
     on_both(|plane| {
-        let first = Desired {
-            sets: vec![remote("a", 1, &[]), remote("b", 2, &[])],
-        };
-        plane.reconcile(&first, Completeness::Complete).unwrap();
-        let mut second = first;
-        second.sets[0].frontends = vec![vip(2)];
-        second.sets[1].frontends = vec![vip(1)];
-        let report = plane.reconcile(&second, Completeness::Complete).unwrap();
+        wanted(plane, &[remote("a", 1, &[]), remote("b", 2, &[])]);
+        let report = wanted(plane, &[remote("a", 2, &[]), remote("b", 1, &[])]);
         assert_eq!(report.rejected, []);
         assert_eq!(plane.set(&id("a")).unwrap().frontends, [vip(2)]);
     });
@@ -183,10 +179,10 @@ fn an_address_moves_from_one_set_to_another_in_one_reconcile() {
 #[test]
 fn a_field_is_refused_if_it_names_a_backend_of_another_set() {
     on_both(|plane| {
-        let desired = Desired {
-            sets: vec![remote("a", 1, &backends(1..=1)), remote("b", 2, &backends(2..=2))],
-        };
-        plane.reconcile(&desired, Completeness::Complete).unwrap();
+        wanted(
+            plane,
+            &[remote("a", 1, &backends(1..=1)), remote("b", 2, &backends(2..=2))],
+        );
         let own = indices(plane, &id("a"))[0].1;
         let foreign = indices(plane, &id("b"))[0].1;
         let words = |backend| BackendWords {
@@ -225,10 +221,7 @@ fn a_field_is_refused_if_it_names_a_backend_of_another_set() {
 #[test]
 fn the_words_of_a_backend_are_read_back_with_its_counters() {
     on_both(|plane| {
-        let desired = Desired {
-            sets: vec![remote("a", 1, &backends(1..=2))],
-        };
-        plane.reconcile(&desired, Completeness::Complete).unwrap();
+        wanted(plane, &[remote("a", 1, &backends(1..=2))]);
         let (address, index) = indices(plane, &id("a"))[1];
         let words = BackendWords {
             backend: index,
@@ -272,14 +265,7 @@ fn local_backends_are_measured_on_their_own_node_once_per_address() {
     on_both(|plane| {
         let shared = set("a", &[vip(1)], &backends(1..=2));
         let other = set("b", &[vip(2)], &backends(2..=3));
-        let report = plane
-            .reconcile(
-                &Desired {
-                    sets: vec![shared, other],
-                },
-                Completeness::Complete,
-            )
-            .unwrap();
+        let report = wanted(plane, &[shared, other]);
         assert_eq!(
             report.rejected,
             [Rejection::EndpointsFull {
@@ -304,14 +290,7 @@ fn local_backends_are_measured_on_their_own_node_once_per_address() {
 #[test]
 fn what_the_law_learned_is_kept_per_set_up_to_its_size() {
     on_both(|plane| {
-        plane
-            .reconcile(
-                &Desired {
-                    sets: vec![remote("a", 1, &[])],
-                },
-                Completeness::Complete,
-            )
-            .unwrap();
+        wanted(plane, &[remote("a", 1, &[])]);
         assert_eq!(plane.learned(&id("a")), None);
         let all = vec![7; Learned::CAPACITY];
         plane.keep_learned(&id("a"), &all).unwrap();
@@ -332,19 +311,10 @@ fn the_failsafe_is_told_from_the_age_of_the_heartbeat() {
         let mut desired = remote("a", 1, &[]);
         desired.failsafe.hold_after = Duration::ZERO;
         desired.failsafe.fallback_after = Duration::from_secs(3_600);
-        plane
-            .reconcile(
-                &Desired {
-                    sets: vec![desired.clone()],
-                },
-                Completeness::Complete,
-            )
-            .unwrap();
+        wanted(plane, &[desired.clone()]);
         assert_eq!(plane.failsafe(&id("a")).unwrap().now, Failsafe::Hold);
         desired.failsafe.hold_after = Duration::from_secs(1_800);
-        plane
-            .reconcile(&Desired { sets: vec![desired] }, Completeness::Complete)
-            .unwrap();
+        wanted(plane, &[desired]);
         assert_eq!(plane.failsafe(&id("a")).unwrap().now, Failsafe::Normal);
     });
 }
@@ -353,18 +323,9 @@ fn the_failsafe_is_told_from_the_age_of_the_heartbeat() {
 fn a_mode_changes_without_touching_the_backends() {
     on_both(|plane| {
         let mut desired = remote("a", 1, &backends(1..=2));
-        plane
-            .reconcile(
-                &Desired {
-                    sets: vec![desired.clone()],
-                },
-                Completeness::Complete,
-            )
-            .unwrap();
+        wanted(plane, &[desired.clone()]);
         desired.mode = Mode::Observe;
-        let report = plane
-            .reconcile(&Desired { sets: vec![desired] }, Completeness::Complete)
-            .unwrap();
+        let report = wanted(plane, &[desired]);
         assert!(report.sets_changed.is_empty());
         assert_eq!(plane.set(&id("a")).unwrap().mode, Mode::Observe);
     });

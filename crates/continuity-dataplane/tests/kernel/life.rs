@@ -23,18 +23,24 @@ use continuity_dataplane::{
 };
 
 use crate::{
-    ground::{Ground, connect, counters, equal, eventually, id, pins, serve, set, vip},
-    server::{Manner, Server, ask},
+    ground::{Ground, connect, counters, equal, eventually, id, pins, vip},
+    scene::served,
+    server::{Manner, ask},
 };
 
 const NAME: &str = "life";
+const ANSWER: Manner = Manner::Answer(Duration::ZERO);
+
+/// Why no agent can start here.
+fn refused(ground: &Ground) -> Error {
+    let opened = KernelDataplane::open_or_load(&ground.options);
+    opened.err().expect("refused")
+}
 
 #[test]
 fn a_restarted_agent_finds_its_sets_counters_and_open_connections() {
     let ground = Ground::new();
-    let mut plane = ground.open();
-    let server = Server::start(1, Manner::Answer(Duration::ZERO));
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
+    let (mut plane, server) = served(&ground, NAME, ANSWER);
     plane.keep_learned(&id(NAME), b"what the law knows").unwrap();
     let mut client = connect(vip(80)).expect("connect");
     ask(&mut client).expect("an answer");
@@ -58,9 +64,7 @@ fn a_restarted_agent_finds_its_sets_counters_and_open_connections() {
 #[test]
 fn upgrades_under_load_fail_no_connect_and_lose_no_event() {
     let ground = Ground::new();
-    let mut plane = ground.open();
-    let server = Server::start(1, Manner::Answer(Duration::ZERO));
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
+    let (mut plane, server) = served(&ground, NAME, ANSWER);
     let (stop, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let clients: Vec<_> = (0..2)
         .map(|_| {
@@ -116,15 +120,11 @@ fn upgrades_under_load_fail_no_connect_and_lose_no_event() {
 #[test]
 fn pins_of_another_schema_are_refused_with_a_sentence_and_left_alone() {
     let ground = Ground::new();
-    let mut plane = ground.open();
-    let server = Server::start(1, Manner::Answer(Duration::ZERO));
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
+    let (plane, _server) = served(&ground, NAME, ANSWER);
     drop(plane);
     let foreign = SCHEMA_VERSION + 6;
     restamp(&ground, foreign);
-    let error = KernelDataplane::open_or_load(&ground.options)
-        .err()
-        .expect("refused");
+    let error = refused(&ground);
     assert!(
         matches!(error, Error::Schema { found, .. } if found == foreign),
         "{error}"
@@ -170,18 +170,14 @@ fn a_pinned_map_of_another_shape_is_refused() {
         .expect("a map")
         .pin(ground.map(map::BACKENDS))
         .expect("pin");
-    let error = KernelDataplane::open_or_load(&ground.options)
-        .err()
-        .expect("refused");
+    let error = refused(&ground);
     assert!(matches!(error, Error::Layout { .. }), "{error}");
 }
 
 #[test]
 fn uninstall_leaves_nothing_and_open_connections_live_on() {
     let ground = Ground::new();
-    let mut plane = ground.open();
-    let server = Server::start(1, Manner::Answer(Duration::ZERO));
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
+    let (plane, _server) = served(&ground, NAME, ANSWER);
     let mut client = connect(vip(80)).expect("connect");
     let programs: Vec<u32> = HOOKS
         .iter()
@@ -215,9 +211,7 @@ fn uninstall_leaves_nothing_and_open_connections_live_on() {
 #[test]
 fn a_hook_that_was_taken_away_is_noticed_and_put_back() {
     let ground = Ground::new();
-    let mut plane = ground.open();
-    let server = Server::start(1, Manner::Answer(Duration::ZERO));
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
+    let (plane, _server) = served(&ground, NAME, ANSWER);
     plane.verify().expect("every hook is live");
     fs::remove_file(ground.link("connect4")).unwrap();
     let error = plane.verify().expect_err("connect4 is gone");
@@ -272,9 +266,7 @@ fn the_probe_finds_this_machine_able() {
 fn without_a_bpf_file_system_nothing_is_attached_and_the_error_says_what_to_mount() {
     let mut ground = Ground::new();
     ground.options.pins = std::env::temp_dir().join("continuity-no-bpffs");
-    let error = KernelDataplane::open_or_load(&ground.options)
-        .err()
-        .expect("refused");
+    let error = refused(&ground);
     assert!(matches!(error, Error::NoBpffs { .. }), "{error}");
     assert!(error.to_string().contains("mount -t bpf"), "{error}");
     assert!(!ground.options.pins.exists());
@@ -283,9 +275,7 @@ fn without_a_bpf_file_system_nothing_is_attached_and_the_error_says_what_to_moun
 #[test]
 fn a_killed_agents_half_written_set_is_cleaned_up_or_finished() {
     let ground = Ground::new();
-    let mut plane = ground.open();
-    let server = Server::start(1, Manner::Answer(Duration::ZERO));
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
+    let (plane, _server) = served(&ground, NAME, ANSWER);
     drop(plane);
     // Links gone, maps there: as after a kill between the two.
     for hook in &HOOKS {
@@ -302,9 +292,7 @@ fn a_killed_agents_half_written_set_is_cleaned_up_or_finished() {
 fn a_second_agent_waits_for_the_first_and_is_told_why() {
     let ground = Ground::new();
     let first = ground.open();
-    let error = KernelDataplane::open_or_load(&ground.options)
-        .err()
-        .expect("refused");
+    let error = refused(&ground);
     assert!(matches!(error, Error::Busy { .. }), "{error}");
     first.verify().expect("the first one is not disturbed");
     let ending = thread::spawn(move || {
@@ -318,9 +306,7 @@ fn a_second_agent_waits_for_the_first_and_is_told_why() {
 #[test]
 fn an_agent_killed_between_writing_a_bank_and_flipping_leaves_the_old_field() {
     let ground = Ground::new();
-    let mut plane = ground.open();
-    let server = Server::start(1, Manner::Answer(Duration::ZERO));
-    serve(&mut plane, vec![set(NAME, &[vip(80)], &[server.address])]);
+    let (plane, _server) = served(&ground, NAME, ANSWER);
     drop(plane);
     // The first epoch is odd and stands in bank 1; bank 0 is the one that was being written.
     let data = MapData::from_pin(ground.map(map::SETS)).expect("the pinned sets");

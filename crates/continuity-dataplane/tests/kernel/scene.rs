@@ -1,13 +1,24 @@
-//! The set-up that most measurements share.
+//! The set-up that many tests share: one set with one backend.
 
 use std::net::SocketAddr;
 
 use continuity_dataplane::{BackendCounters, Completeness, Dataplane as _, Desired, KernelDataplane};
 
-use crate::ground::{Ground, counters, eventually, id, serve, set, vip};
+use crate::{
+    ground::{Ground, counters, eventually, id, serve, set, vip},
+    server::{Manner, Server},
+};
 
 /// The set's name.
 pub(crate) const NAME: &str = "measure";
+
+/// An agent on the ground with one set behind port 80 of the VIP, and its only backend.
+pub(crate) fn served(ground: &Ground, name: &str, manner: Manner) -> (KernelDataplane, Server) {
+    let mut plane = ground.open();
+    let server = Server::start(1, manner);
+    serve(&mut plane, vec![set(name, &[vip(80)], &[server.address])]);
+    (plane, server)
+}
 
 /// A ground with one set, behind port 80 of the VIP.
 pub(crate) struct Scene {
