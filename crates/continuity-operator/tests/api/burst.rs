@@ -1,7 +1,7 @@
 //! A minute of flapping: the longest test, in a module that comes first, so that the others run beside it.
 
 use crate::plane::Plane;
-use crate::watching::{CHECKOUT, name, plan, report, sets, status_when, tell};
+use crate::watching::{counted, name, report, sets, tell};
 use continuity_api::node::Regime;
 use futures::StreamExt;
 use kube::api::{WatchEvent, WatchParams};
@@ -12,13 +12,7 @@ use std::time::{Duration, Instant};
 async fn a_set_that_flaps_for_a_minute_is_patched_at_most_twelve_times() {
     let plane = Plane::start("flapping").await;
     let _operator = plane.operator("operator-a", &[]);
-    plane.apply(CHECKOUT).await;
-    let digest = plan(&plane).await.spec.digest;
-    tell(&plane, "node-1", 1, vec![report(&digest, Regime::Laminar)]).await;
-    status_when(&plane, "one node", Duration::from_secs(20), |status| {
-        status.nodes.reporting == 1
-    })
-    .await;
+    let digest = counted(&plane).await;
     // The bucket is full again after half a minute without a write.
     tokio::time::sleep(Duration::from_secs(31)).await;
 

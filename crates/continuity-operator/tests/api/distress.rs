@@ -1,7 +1,7 @@
 //! An API server in trouble, played by a proxy before the real one: writes stop, come back by themselves, and none is lost.
 
 use crate::plane::{Plane, eventually};
-use crate::watching::{CHECKOUT, plan, policies, report, status_when, tell};
+use crate::watching::{counted, plan, policies, report, status_when, tell};
 use continuity_api::node::Regime;
 use continuity_testkit::{Fault, Rule};
 use kube::api::{Patch, PatchParams};
@@ -28,13 +28,7 @@ async fn a_storm_of_429_makes_it_read_only_and_afterwards_every_write_arrives_by
     let plane = Plane::start("storm").await;
     let proxy = plane.proxy().await;
     let (_operator, address) = plane.operator_behind(&proxy, "operator-a", &[]);
-    plane.apply(CHECKOUT).await;
-    let digest = plan(&plane).await.spec.digest;
-    tell(&plane, "node-1", 1, vec![report(&digest, Regime::Laminar)]).await;
-    status_when(&plane, "one node", Duration::from_secs(20), |status| {
-        status.nodes.reporting == 1
-    })
-    .await;
+    let digest = counted(&plane).await;
     // A busy machine can make the real API server slow for a moment.
     let normal = async || (mode(&address).await.as_deref() == Some("0")).then_some(());
     eventually("NORMAL", Duration::from_secs(60), normal).await;

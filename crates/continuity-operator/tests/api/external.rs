@@ -1,9 +1,8 @@
 //! The external metric, through the API server's aggregation layer as an HPA reads it.
 
-use crate::plane::{Plane, eventually, free_port, outer_address};
-use crate::watching::{CHECKOUT, plan, report, status_when, tell};
-use continuity_api::node::Regime;
-use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
+use crate::plane::{Plane, Process, eventually, free_port, outer_address};
+use crate::watching::{followed, status_when, told};
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{APIService, APIServiceSpec};
 use kube::api::Api;
 use serde_json::Value;
 use std::time::Duration;
@@ -40,9 +39,35 @@ spec:
     )
 }
 
+/// An operator that serves the metric at the port.
+fn operator(plane: &Plane, port: u16) -> Process {
+    let listen = format!("0.0.0.0:{port}");
+    plane.operator(
+        "operator-a",
+        &["--external-metrics", "--external-metrics-listen", &listen],
+    )
+}
+
 async fn get(plane: &Plane, path: &str) -> Option<Value> {
     let request = axum::http::Request::get(path).body(Vec::new()).unwrap();
     plane.client.request::<Value>(request).await.ok()
+}
+
+/// The APIService as it is stored.
+async fn stored(plane: &Plane) -> APIServiceSpec {
+    let services: Api<APIService> = Api::all(plane.client.clone());
+    let found = services.get("v1beta1.external.metrics.k8s.io").await.unwrap();
+    found.spec.unwrap()
+}
+
+/// The metric once it has items as wanted.
+async fn metric_when(plane: &Plane, what: &str, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    let look = async || {
+        let list = get(plane, PATH).await?;
+        let items = list["items"].as_array()?;
+        wanted(items).then(|| items.clone())
+    };
+    eventually(what, Duration::from_secs(60), look).await.0
 }
 
 #[tokio::test]
@@ -50,27 +75,15 @@ async fn get(plane: &Plane, path: &str) -> Option<Value> {
 async fn an_autoscaler_reads_one_item_a_set_through_the_api_server_and_strangers_get_nothing() {
     let mut plane = Plane::alone("metric").await;
     let port = free_port();
-    let listen = format!("0.0.0.0:{port}");
-    let _operator = plane.operator(
-        "operator-a",
-        &["--external-metrics", "--external-metrics-listen", &listen],
-    );
-    plane.apply(CHECKOUT).await;
+    let _operator = operator(&plane, port);
     plane.apply(&served_by("continuity-external-metrics", port)).await;
-    let digest = plan(&plane).await.spec.digest;
-    tell(&plane, "node-1", 1, vec![report(&digest, Regime::Laminar)]).await;
+    told(&plane).await;
     status_when(&plane, "a hint", Duration::from_secs(20), |status| {
         status.scale_hint.is_some()
     })
     .await;
 
-    let look = async || {
-        get(&plane, PATH)
-            .await
-            .filter(|list| list["items"].as_array().is_some_and(|items| !items.is_empty()))
-    };
-    let (list, _) = eventually("the metric", Duration::from_secs(60), look).await;
-    let items = list["items"].as_array().unwrap();
+    let items = metric_when(&plane, "the metric", |items| !items.is_empty()).await;
     assert_eq!(items.len(), 1);
     assert_eq!(
         (
@@ -80,13 +93,7 @@ async fn an_autoscaler_reads_one_item_a_set_through_the_api_server_and_strangers
         (Some("4"), Some("http"))
     );
 
-    let services: Api<APIService> = Api::all(plane.client.clone());
-    let stored = services
-        .get("v1beta1.external.metrics.k8s.io")
-        .await
-        .unwrap()
-        .spec
-        .unwrap();
+    let stored = stored(&plane).await;
     assert!(stored.ca_bundle.is_some() && stored.insecure_skip_tls_verify != Some(true));
 
     // Straight to the server, headers and all, without the front proxy's certificate.
@@ -108,12 +115,7 @@ async fn an_autoscaler_reads_one_item_a_set_through_the_api_server_and_strangers
     plane.stop_api();
     tokio::time::sleep(Duration::from_secs(8)).await;
     plane.start_api().await;
-    let look = async || {
-        get(&plane, PATH)
-            .await
-            .filter(|list| list["items"].as_array().is_some_and(|items| items.len() == 1))
-    };
-    eventually("the metric after an outage", Duration::from_secs(60), look).await;
+    metric_when(&plane, "the metric after an outage", |items| items.len() == 1).await;
 }
 
 #[tokio::test]
@@ -122,21 +124,10 @@ async fn an_api_service_of_somebody_else_is_left_alone() {
     let plane = Plane::alone("foreign").await;
     let port = free_port();
     plane.apply(&served_by("keda-operator-metrics", port)).await;
-    let listen = format!("0.0.0.0:{port}");
-    let _operator = plane.operator(
-        "operator-a",
-        &["--external-metrics", "--external-metrics-listen", &listen],
-    );
-    plane.apply(CHECKOUT).await;
-    plan(&plane).await;
+    let _operator = operator(&plane, port);
+    followed(&plane).await;
     tokio::time::sleep(Duration::from_secs(6)).await;
-    let services: Api<APIService> = Api::all(plane.client.clone());
-    let stored = services
-        .get("v1beta1.external.metrics.k8s.io")
-        .await
-        .unwrap()
-        .spec
-        .unwrap();
+    let stored = stored(&plane).await;
     assert_eq!(stored.ca_bundle, None);
     assert!(
         std::net::TcpStream::connect(("127.0.0.1", port)).is_err(),

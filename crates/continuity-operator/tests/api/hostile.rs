@@ -1,7 +1,9 @@
 //! Objects that nobody should write, and what becomes of them: a clear refusal, or no harm.
 
 use crate::plane::{Plane, eventually};
-use crate::watching::{CHECKOUT, isolated, name, plan, plans, policies, report, sets, status_when, tell};
+use crate::watching::{
+    CHECKOUT, followed, isolated, name, plan, plans, policies, report, sets, status_when, tell, told,
+};
 use continuity_api::node::{ContinuityNodeStatus, Regime, SetReport};
 use continuity_api::{AGENT_MANAGER, API_VERSION, ContinuityNode, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -46,9 +48,7 @@ async fn refusal(plane: &Plane, spec: Value, annotations: Value) -> String {
 async fn objects_of_a_mebibyte_are_refused_by_name_and_the_largest_that_fit_do_no_harm() {
     let plane = Plane::start("large").await;
     let _operator = plane.operator("operator-a", &[]);
-    plane.apply(CHECKOUT).await;
-    let digest = plan(&plane).await.spec.digest;
-    tell(&plane, "node-1", 1, vec![report(&digest, Regime::Laminar)]).await;
+    let digest = told(&plane).await;
 
     let target = json!({"kind": "Service", "name": "checkout"});
     let many = json!({"targetRefs": vec![target.clone(); 20_000]});
@@ -101,8 +101,7 @@ async fn objects_of_a_mebibyte_are_refused_by_name_and_the_largest_that_fit_do_n
 async fn reports_from_the_future_twice_told_of_another_version_and_of_gone_nodes_do_no_harm() {
     let plane = Plane::start("odd").await;
     let _operator = plane.operator("operator-a", &[]);
-    plane.apply(CHECKOUT).await;
-    let digest = plan(&plane).await.spec.digest;
+    let digest = followed(&plane).await;
 
     // Five minutes ahead, as a node's clock may be.
     let ahead = Timestamp::now()
@@ -206,9 +205,7 @@ async fn a_finalizer_of_somebody_else_holds_a_plan_without_a_hot_loop_and_it_com
 async fn a_report_in_words_of_a_newer_version_is_skipped_and_said_and_the_others_count() {
     let plane = Plane::alone("newer").await;
     let (_operator, _) = plane.operator_at("kubeconfig", "operator-a", &[]);
-    plane.apply(CHECKOUT).await;
-    let digest = plan(&plane).await.spec.digest;
-    tell(&plane, "node-1", 1, vec![report(&digest, Regime::Laminar)]).await;
+    let digest = told(&plane).await;
 
     // The CRD of a version that knows one regime more; this operator does not.
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -278,8 +275,7 @@ fn longest(sets: usize) -> ContinuityNodeStatus {
 async fn every_object_stays_below_64_kb_in_the_worst_case_as_stored() {
     let plane = Plane::start("sizes").await;
     let _operator = plane.operator("operator-a", &[]);
-    plane.apply(CHECKOUT).await;
-    let digest = plan(&plane).await.spec.digest;
+    let digest = followed(&plane).await;
     // Forty nodes, each as bad as the words allow: exceptions, isolations and verdicts beyond what is named.
     let address = |node: usize, index: usize| {
         format!(

@@ -1,8 +1,7 @@
 //! Who may write what and look where: the admission policy of agents, and the tokens of /debug.
 
 use crate::plane::{Plane, eventually};
-use crate::watching::{CHECKOUT, plan, report, tell};
-use continuity_api::node::Regime;
+use crate::watching::told;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -173,9 +172,7 @@ async fn debug_pages_are_for_whoever_shows_a_token_for_them_and_has_the_right() 
     plane.apply(other).await;
     let address = format!("127.0.0.1:{}", crate::plane::free_port());
     let _operator = plane.operator("operator-a", &["--debug-listen", &address]);
-    plane.apply(CHECKOUT).await;
-    let digest = plan(&plane).await.spec.digest;
-    tell(&plane, "node-1", 1, vec![report(&digest, Regime::Laminar)]).await;
+    told(&plane).await;
     let admin = plane.directory.join("kubeconfig");
     let token = |account: &str, audience: &[&str]| {
         let mut args = vec!["create", "token", account, "-n", "continuity-system"];

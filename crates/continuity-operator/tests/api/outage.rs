@@ -1,7 +1,7 @@
 //! The API server away for a while: nothing lost, and soon caught up.
 
 use crate::plane::{Plane, eventually};
-use crate::watching::{CHECKOUT, plan, plans, report, status_when, tell};
+use crate::watching::{CHECKOUT, counted, followed, plans, report, status_when, tell};
 use continuity_api::node::Regime;
 use continuity_api::set_name;
 use std::time::{Duration, Instant};
@@ -11,13 +11,7 @@ use std::time::{Duration, Instant};
 async fn status_catches_up_within_ten_seconds_after_the_api_server_returns() {
     let mut plane = Plane::start("outage").await;
     let _operator = plane.operator("operator-a", &[]);
-    plane.apply(CHECKOUT).await;
-    let digest = plan(&plane).await.spec.digest;
-    tell(&plane, "node-1", 1, vec![report(&digest, Regime::Laminar)]).await;
-    status_when(&plane, "one node", Duration::from_secs(20), |status| {
-        status.nodes.reporting == 1
-    })
-    .await;
+    let digest = counted(&plane).await;
 
     plane.stop_api();
     tokio::time::sleep(Duration::from_secs(30)).await;
@@ -37,8 +31,7 @@ async fn status_catches_up_within_ten_seconds_after_the_api_server_returns() {
 async fn a_port_renamed_while_the_operator_was_away_is_found_at_its_return() {
     let plane = Plane::start("away").await;
     let mut operator = plane.operator("operator-a", &[]);
-    plane.apply(CHECKOUT).await;
-    plan(&plane).await;
+    followed(&plane).await;
     operator.kill();
     plane
         .apply(&CHECKOUT.replace("{name: http, port: 80}", "{name: web, port: 80}"))

@@ -1,8 +1,7 @@
 //! Policies: what the API server refuses by itself, and what the operator says about the rest.
 
 use crate::plane::{Plane, eventually};
-use crate::watching::{CHECKOUT, plan, plans, policies, sets, tell};
-use continuity_api::node::Regime;
+use crate::watching::{CHECKOUT, followed, plans, policies, sets, told};
 use continuity_api::{ContinuityPolicy, conditions, reasons, set_name};
 use std::fs;
 use std::path::Path;
@@ -67,8 +66,7 @@ fn accepted(policy: &ContinuityPolicy) -> Option<(String, String)> {
 async fn a_target_that_is_missing_or_taken_is_said_and_heals_when_it_appears() {
     let plane = Plane::start("targets").await;
     let _operator = plane.operator("operator-a", &[]);
-    plane.apply(CHECKOUT).await;
-    plan(&plane).await;
+    followed(&plane).await;
     let second = "{apiVersion: continuity.nity.io/v1alpha1, kind: ContinuityPolicy, \
                   metadata: {name: later, namespace: shop}, spec: {targetRefs: [{name: checkout}]}}";
     plane.apply(second).await;
@@ -104,15 +102,7 @@ async fn a_target_that_is_missing_or_taken_is_said_and_heals_when_it_appears() {
 async fn renamed_ports_and_deleted_services_leave_nothing_behind_and_a_calm_picture_is_never_written() {
     let plane = Plane::start("lifecycle").await;
     let _operator = plane.operator("operator-a", &[]);
-    plane.apply(CHECKOUT).await;
-    let digest = plan(&plane).await.spec.digest;
-    tell(
-        &plane,
-        "node-1",
-        1,
-        vec![crate::watching::report(&digest, Regime::Laminar)],
-    )
-    .await;
+    told(&plane).await;
 
     let renamed = CHECKOUT.replace("{name: http, port: 80}", "{name: web, port: 80}");
     plane.apply(&renamed).await;

@@ -1,7 +1,7 @@
 //! Reports of nodes into the status of a set: soon, and seldom.
 
 use crate::plane::{Plane, eventually};
-use crate::watching::{CHECKOUT, isolated, plan, policies, report, status_when, tell};
+use crate::watching::{CHECKOUT, followed, isolated, plan, policies, report, status_when, tell};
 use continuity_api::node::{Regime, SetReport};
 use continuity_api::{conditions, events};
 use k8s_openapi::api::events::v1::Event;
@@ -13,8 +13,7 @@ use std::time::Duration;
 async fn an_isolation_is_in_the_status_within_two_seconds_and_told_by_an_event() {
     let plane = Plane::start("isolation").await;
     let _operator = plane.operator("operator-a", &[]);
-    plane.apply(CHECKOUT).await;
-    let digest = plan(&plane).await.spec.digest;
+    let digest = followed(&plane).await;
     for node in ["node-1", "node-2"] {
         tell(&plane, node, 1, vec![report(&digest, Regime::Laminar)]).await;
     }

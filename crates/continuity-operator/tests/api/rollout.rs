@@ -2,13 +2,10 @@
 
 use crate::audit::plan_writes;
 use crate::plane::{Plane, eventually};
-use crate::watching::{CHECKOUT, name, plan, plans, policies, report};
+use crate::watching::{CHECKOUT, appear, name, plan, plans, policies, report, well, write};
 use continuity_api::node::{Regime, SetReport};
 use continuity_api::plan::{EquivalencePlanSpec, RolloutPhase};
-use continuity_api::{
-    AGENT_MANAGER, API_VERSION, Condition, ContinuityNode, ContinuityNodeStatus, Time, conditions, reasons,
-};
-use k8s_openapi::jiff::Timestamp;
+use continuity_api::{ContinuityNode, ContinuityNodeStatus, conditions, reasons};
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use std::sync::Arc;
@@ -44,16 +41,8 @@ impl Agents {
     async fn start(plane: &Plane) -> Self {
         let (harmful, most) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let nodes: Api<ContinuityNode> = Api::all(plane.client.clone());
-        let parameters = PatchParams::apply(AGENT_MANAGER).force();
         for index in 0..9 {
-            let name = format!("node-{index}");
-            let object = json!({
-                "apiVersion": API_VERSION, "kind": "ContinuityNode", "metadata": {"name": name}, "spec": {},
-            });
-            nodes
-                .patch(&name, &parameters, &Patch::Apply(&object))
-                .await
-                .unwrap();
+            appear(&nodes, &format!("node-{index}")).await;
         }
         let (plans, harm, count) = (plans(plane), Arc::clone(&harmful), Arc::clone(&most));
         let task = tokio::spawn(async move {
@@ -82,33 +71,17 @@ impl Agents {
 }
 
 async fn tell(nodes: &Api<ContinuityNode>, index: usize, sequence: i64, digest: &str, hurt: bool) {
-    let ready = Condition {
-        type_: conditions::READY.into(),
-        status: conditions::TRUE.into(),
-        reason: "Attached".into(),
-        message: String::new(),
-        observed_generation: Some(1),
-        last_transition_time: Time(Timestamp::UNIX_EPOCH),
+    let set = SetReport {
+        failed_milli_per_second: if hurt { 50_000 } else { 0 },
+        p99_micros: 70_000,
+        ..report(digest, Regime::Laminar)
     };
     let status = ContinuityNodeStatus {
-        conditions: vec![ready],
-        sequence,
         zone: zone(index),
-        sets: vec![SetReport {
-            failed_milli_per_second: if hurt { 50_000 } else { 0 },
-            p99_micros: 70_000,
-            ..report(digest, Regime::Laminar)
-        }],
-        ..ContinuityNodeStatus::default()
+        ..well(sequence, vec![set])
     };
-    let name = format!("node-{index}");
-    let body = json!({
-        "apiVersion": API_VERSION, "kind": "ContinuityNode", "metadata": {"name": name},
-        "status": serde_json::to_value(status).unwrap(),
-    });
-    let parameters = PatchParams::apply(AGENT_MANAGER).force();
     // A test that ends takes the API server along.
-    let _ = nodes.patch_status(&name, &parameters, &Patch::Apply(&body)).await;
+    let _ = write(nodes, &format!("node-{index}"), status).await;
 }
 
 async fn change(plane: &Plane, hold: i32) {

@@ -1,8 +1,7 @@
 //! KEDA's external scaler: gRPC over TLS as KEDA speaks it, and who is refused.
 
 use crate::plane::{Plane, eventually, free_port};
-use crate::watching::{CHECKOUT, plan, report, status_when, tell};
-use continuity_api::node::Regime;
+use crate::watching::{CHECKOUT, status_when, told};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use k8s_openapi::api::core::v1::Secret;
@@ -216,9 +215,7 @@ async fn served(plane: &Plane) -> (crate::plane::Process, u16) {
         .await;
     let listen = format!("127.0.0.1:{port}");
     let operator = plane.operator("operator-a", &["--keda", "--keda-listen", &listen]);
-    plane.apply(CHECKOUT).await;
-    let digest = plan(plane).await.spec.digest;
-    tell(plane, "node-1", 1, vec![report(&digest, Regime::Laminar)]).await;
+    told(plane).await;
     let hint = status_when(plane, "a hint", PATIENCE, |status| status.scale_hint.is_some()).await;
     assert_eq!(hint.0.scale_hint.unwrap().desired_replicas, 4);
     (operator, port)

@@ -1,7 +1,9 @@
 //! The API server breaks off, forgets, refuses: what is asked of it stays little, what to do is said, and nothing is lost.
 
-use crate::plane::{Plane, eventually};
-use crate::watching::{CHECKOUT, name, plan, plans, policies, report, sets, status_when, tell};
+use crate::plane::{Plane, Process, eventually};
+use crate::watching::{
+    CHECKOUT, counted, followed, name, plan, plans, policies, report, sets, status_when, tell,
+};
 use continuity_api::node::Regime;
 use continuity_testkit::{Exchange, Fault, Proxy, Rule};
 use kube::ResourceExt;
@@ -18,6 +20,20 @@ fn since(proxy: &Proxy, before: usize) -> Vec<Exchange> {
     all.filter(|one| !one.path.contains("/leases/")).collect()
 }
 
+/// A control plane, a proxy before it with these rules, and an operator behind that.
+async fn besieged(name: &str, rules: Vec<Rule>) -> (Plane, Proxy, Process) {
+    let plane = Plane::start(name).await;
+    let proxy = plane.proxy().await;
+    proxy.set(rules);
+    let (operator, _) = plane.operator_behind(&proxy, "operator-a", &[]);
+    (plane, proxy, operator)
+}
+
+/// Every watch ends after so many seconds.
+fn cut(seconds: u64) -> Vec<Rule> {
+    vec![Rule::watches(Fault::Cut(Duration::from_secs(seconds)))]
+}
+
 fn log(plane: &Plane) -> String {
     std::fs::read_to_string(plane.directory.join("operator-a.log")).unwrap()
 }
@@ -25,14 +41,8 @@ fn log(plane: &Plane) -> String {
 #[tokio::test]
 #[ignore = "needs the kubernetes binary of e2e/cluster (CONTINUITY_KUBERNETES)"]
 async fn watches_that_are_cut_every_second_resume_without_new_lists_and_status_still_follows() {
-    let plane = Plane::start("cut").await;
-    let proxy = plane.proxy().await;
-    proxy.set(vec![Rule::watches(Fault::Cut(Duration::from_secs(1)))]);
-    let (_operator, _) = plane.operator_behind(&proxy, "operator-a", &[]);
-    plane.apply(CHECKOUT).await;
-    let digest = plan(&plane).await.spec.digest;
-    tell(&plane, "node-1", 1, vec![report(&digest, Regime::Laminar)]).await;
-    status_when(&plane, "one node", PATIENCE, |status| status.nodes.reporting == 1).await;
+    let (plane, proxy, _operator) = besieged("cut", cut(1)).await;
+    let digest = counted(&plane).await;
     let before = proxy.exchanges().len();
     for sequence in 2..6 {
         let regime = if sequence % 2 == 0 {
@@ -61,12 +71,8 @@ async fn watches_that_are_cut_every_second_resume_without_new_lists_and_status_s
 #[tokio::test]
 #[ignore = "needs the kubernetes binary of e2e/cluster (CONTINUITY_KUBERNETES)"]
 async fn what_went_while_history_was_compacted_and_the_server_restarted_is_found_by_a_new_list() {
-    let mut plane = Plane::start("compacted").await;
-    let proxy = plane.proxy().await;
-    proxy.set(vec![Rule::watches(Fault::Cut(Duration::from_secs(2)))]);
-    let (_operator, _) = plane.operator_behind(&proxy, "operator-a", &[]);
-    plane.apply(CHECKOUT).await;
-    plan(&plane).await;
+    let (mut plane, proxy, _operator) = besieged("compacted", cut(2)).await;
+    followed(&plane).await;
     // From now on the operator sees nothing.
     proxy.set(vec![Rule::watches(Fault::Status(503))]);
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -118,14 +124,8 @@ async fn what_went_while_history_was_compacted_and_the_server_restarted_is_found
 #[tokio::test]
 #[ignore = "needs the kubernetes binary of e2e/cluster (CONTINUITY_KUBERNETES)"]
 async fn an_expired_token_is_said_with_its_remedy_asked_for_seldom_and_caught_up_after() {
-    let plane = Plane::start("expired").await;
-    let proxy = plane.proxy().await;
-    proxy.set(vec![Rule::watches(Fault::Cut(Duration::from_secs(1)))]);
-    let (_operator, _) = plane.operator_behind(&proxy, "operator-a", &[]);
-    plane.apply(CHECKOUT).await;
-    let digest = plan(&plane).await.spec.digest;
-    tell(&plane, "node-1", 1, vec![report(&digest, Regime::Laminar)]).await;
-    status_when(&plane, "one node", PATIENCE, |status| status.nodes.reporting == 1).await;
+    let (plane, proxy, _operator) = besieged("expired", cut(1)).await;
+    let digest = counted(&plane).await;
     proxy.set(vec![Rule::path("", Fault::Status(401))]);
     let before = proxy.exchanges().len();
     tokio::time::sleep(Duration::from_secs(12)).await;
@@ -144,13 +144,8 @@ async fn an_expired_token_is_said_with_its_remedy_asked_for_seldom_and_caught_up
 #[tokio::test]
 #[ignore = "needs the kubernetes binary of e2e/cluster (CONTINUITY_KUBERNETES)"]
 async fn a_revoked_right_is_said_with_its_remedy_and_what_is_still_allowed_goes_on() {
-    let plane = Plane::start("revoked").await;
-    let proxy = plane.proxy().await;
-    let (_operator, _) = plane.operator_behind(&proxy, "operator-a", &[]);
-    plane.apply(CHECKOUT).await;
-    let digest = plan(&plane).await.spec.digest;
-    tell(&plane, "node-1", 1, vec![report(&digest, Regime::Laminar)]).await;
-    status_when(&plane, "one node", PATIENCE, |status| status.nodes.reporting == 1).await;
+    let (plane, proxy, _operator) = besieged("revoked", Vec::new()).await;
+    let digest = counted(&plane).await;
     // The right to write plans is gone; sets and policies are still ours.
     let writes = Rule {
         path: "/equivalenceplans".into(),
@@ -186,9 +181,7 @@ async fn a_revoked_right_is_said_with_its_remedy_and_what_is_still_allowed_goes_
 #[tokio::test]
 #[ignore = "needs the kubernetes binary of e2e/cluster (CONTINUITY_KUBERNETES)"]
 async fn a_namespace_that_hangs_in_its_deletion_costs_little_and_holds_nobody_up() {
-    let plane = Plane::start("doomed").await;
-    let proxy = plane.proxy().await;
-    let (_operator, _) = plane.operator_behind(&proxy, "operator-a", &[]);
+    let (plane, proxy, _operator) = besieged("doomed", Vec::new()).await;
     plane.apply(CHECKOUT).await;
     let doomed = CHECKOUT.replace("namespace: shop", "namespace: doomed");
     plane

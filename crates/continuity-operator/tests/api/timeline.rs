@@ -1,7 +1,7 @@
 //! The timeline of a set: what happened, why, and what was done; across restarts of the operator.
 
 use crate::plane::{Plane, eventually};
-use crate::watching::{CHECKOUT, isolated, name, plan, report, status_when, tell};
+use crate::watching::{counted, isolated, name, report, tell};
 use continuity_api::node::{Regime, SetReport};
 use continuity_api::timeline::TimelineEntry;
 use continuity_api::{EquivalenceTimeline, EquivalenceTimelineSpec, events};
@@ -33,13 +33,7 @@ async fn every_transition_is_kept_with_cause_and_action_and_a_new_operator_goes_
  {
     let plane = Plane::start("timeline").await;
     let mut first = plane.operator("operator-a", &[]);
-    plane.apply(CHECKOUT).await;
-    let digest = plan(&plane).await.spec.digest;
-    tell(&plane, "node-1", 1, vec![report(&digest, Regime::Laminar)]).await;
-    status_when(&plane, "one node", Duration::from_secs(20), |status| {
-        status.nodes.reporting == 1
-    })
-    .await;
+    let digest = counted(&plane).await;
     let bad = SetReport {
         backends: vec![isolated()],
         ..report(&digest, Regime::Transition)

@@ -1,7 +1,7 @@
 //! Trust in a node as people see it: a condition of its object and an Event, when it is lost and when it comes back.
 
 use crate::plane::{Plane, eventually};
-use crate::watching::{CHECKOUT, plan, report, status_when, tell};
+use crate::watching::{followed, report, status_when, tell};
 use continuity_api::node::Regime;
 use continuity_api::{Condition, ContinuityNode, conditions, events, reasons};
 use k8s_openapi::api::core::v1::Pod;
@@ -59,8 +59,7 @@ async fn a_node_whose_agent_is_not_ready_stops_counting_says_so_and_comes_back()
     plane.apply(AGENT).await;
     ready(&plane, false).await;
     let _operator = plane.operator("operator-a", &[]);
-    plane.apply(CHECKOUT).await;
-    let digest = plan(&plane).await.spec.digest;
+    let digest = followed(&plane).await;
     // Two nodes: nobody can vouch for either, so what the operator sees itself decides.
     for node in ["node-1", "node-3"] {
         tell(&plane, node, 1, vec![report(&digest, Regime::Laminar)]).await;

@@ -61,6 +61,27 @@ pub(crate) async fn plan(plane: &Plane) -> EquivalencePlan {
         .0
 }
 
+/// Has checkout followed: the digest of its plan.
+pub(crate) async fn followed(plane: &Plane) -> String {
+    plane.apply(CHECKOUT).await;
+    plan(plane).await.spec.digest
+}
+
+/// Has checkout followed, and one node tell of it: the digest of its plan.
+pub(crate) async fn told(plane: &Plane) -> String {
+    let digest = followed(plane).await;
+    tell(plane, "node-1", 1, vec![report(&digest, Regime::Laminar)]).await;
+    digest
+}
+
+/// The same, once the status counts that node.
+pub(crate) async fn counted(plane: &Plane) -> String {
+    let digest = told(plane).await;
+    let patience = Duration::from_secs(20);
+    status_when(plane, "one node", patience, |status| status.nodes.reporting == 1).await;
+    digest
+}
+
 /// The status of the set of port http once it is as `wanted`, and how long that took.
 pub(crate) async fn status_when(
     plane: &Plane,
@@ -108,14 +129,25 @@ pub(crate) fn isolated() -> BackendReport {
 /// Writes a node's report as its agent does: the object, then its status by server-side apply.
 pub(crate) async fn tell(plane: &Plane, node: &str, sequence: i64, sets: Vec<SetReport>) {
     let api: Api<ContinuityNode> = Api::all(plane.client.clone());
-    let parameters = PatchParams::apply(AGENT_MANAGER).force();
+    if sequence == 1 {
+        appear(&api, node).await;
+    }
+    write(&api, node, well(sequence, sets)).await.unwrap();
+}
+
+/// Makes a node's object as its agent does.
+pub(crate) async fn appear(nodes: &Api<ContinuityNode>, node: &str) {
     let object =
         json!({"apiVersion": API_VERSION, "kind": "ContinuityNode", "metadata": {"name": node}, "spec": {}});
-    if sequence == 1 {
-        api.patch(node, &parameters, &Patch::Apply(&object))
-            .await
-            .unwrap();
-    }
+    let parameters = PatchParams::apply(AGENT_MANAGER).force();
+    nodes
+        .patch(node, &parameters, &Patch::Apply(&object))
+        .await
+        .unwrap();
+}
+
+/// What a node says with which nothing is wrong.
+pub(crate) fn well(sequence: i64, sets: Vec<SetReport>) -> ContinuityNodeStatus {
     let ready = Condition {
         type_: conditions::READY.into(),
         status: conditions::TRUE.into(),
@@ -124,17 +156,24 @@ pub(crate) async fn tell(plane: &Plane, node: &str, sequence: i64, sets: Vec<Set
         observed_generation: Some(1),
         last_transition_time: Time(Timestamp::UNIX_EPOCH),
     };
-    let status = ContinuityNodeStatus {
+    ContinuityNodeStatus {
         conditions: vec![ready],
         sequence,
         sets,
         ..ContinuityNodeStatus::default()
-    };
+    }
+}
+
+/// Writes a node's status as its agent does.
+pub(crate) async fn write(
+    nodes: &Api<ContinuityNode>,
+    node: &str,
+    status: ContinuityNodeStatus,
+) -> Result<ContinuityNode, kube::Error> {
     let body = json!({
         "apiVersion": API_VERSION, "kind": "ContinuityNode", "metadata": {"name": node},
         "status": serde_json::to_value(status).unwrap(),
     });
-    api.patch_status(node, &parameters, &Patch::Apply(&body))
-        .await
-        .unwrap();
+    let parameters = PatchParams::apply(AGENT_MANAGER).force();
+    nodes.patch_status(node, &parameters, &Patch::Apply(&body)).await
 }
