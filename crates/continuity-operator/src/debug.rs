@@ -6,10 +6,11 @@
 //! two rights and is in the audit log three times, and whoever reaches the port by another way learns nothing without a token.
 //! Off unless asked for.
 
-use crate::certificate::{self, Order, Serving};
+use crate::certificate::Serving;
 use crate::error::Error;
-use crate::listener::{self, Callers, Door};
+use crate::listener::{self, Callers, Door, Running};
 use crate::serve;
+use crate::warden::{self, Seat, Tended};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -36,8 +37,6 @@ const TOKEN: &str = "x-continuity-token";
 const NAME: &str = "continuity-debug";
 /// Time between two looks at the certificate, which lives for a year.
 const LOOK_EVERY: Duration = Duration::from_secs(3_600);
-/// The same while there is none.
-const RETRY_EVERY: Duration = Duration::from_secs(3);
 /// Requests at once: each costs the API server two reviews.
 const REQUESTS_MAX: usize = 4;
 /// Longest wait for a review.
@@ -73,26 +72,27 @@ impl IntoResponse for Refusal {
 }
 
 /// The server.
-pub struct Server {
-    client: Client,
-    namespace: String,
-    address: SocketAddr,
+pub(crate) struct Server {
+    seat: Seat,
     router: Router,
 }
 
 impl Server {
     /// A server of `pages` at `address`.
-    #[must_use]
-    pub fn new(client: Client, namespace: &str, address: SocketAddr, pages: Pages) -> Self {
+    pub(crate) fn new(client: Client, namespace: &str, address: SocketAddr, pages: Pages) -> Self {
         let shared = Shared {
             client: client.clone(),
             pages: Arc::new(pages),
             places: Arc::new(Semaphore::new(REQUESTS_MAX)),
         };
-        Self {
+        let seat = Seat {
             client,
             namespace: namespace.to_owned(),
+            service: NAME.to_owned(),
             address,
+        };
+        Self {
+            seat,
             router: Router::new()
                 .route("/debug/{page}", get(answer))
                 .with_state(shared),
@@ -103,47 +103,33 @@ impl Server {
     ///
     /// # Errors
     /// If the loopback address can not be listened on.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), Error> {
-        if self.address.ip().is_loopback() {
-            return serve::until_stopped(self.address, self.router, stop).await;
+    pub(crate) async fn run(self, stop: watch::Receiver<bool>) -> Result<(), Error> {
+        if self.seat.address.ip().is_loopback() {
+            return serve::until_stopped(self.seat.address, self.router, stop).await;
         }
-        let mut running: Option<(Serving, listener::Running)> = None;
-        loop {
-            let looked = self.look(&mut running).await;
-            if let Err(error) = &looked {
-                tracing::warn!(category = error.category().as_str(), %error, "/debug is not looked after");
-            }
-            let pause = if looked.is_ok() { LOOK_EVERY } else { RETRY_EVERY };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                _ = stop.wait_for(|stop| *stop) => return Ok(()),
-            }
-        }
+        warden::tend(&self, stop).await;
+        Ok(())
+    }
+}
+
+impl Tended for Server {
+    type Footing = Serving;
+    const WHAT: &'static str = "/debug";
+    const LOOK_EVERY: Duration = LOOK_EVERY;
+
+    async fn look(&self) -> Result<Option<Serving>, Error> {
+        self.seat.certificate(NAME, false).await.map(Some)
     }
 
-    /// Serves by the certificate that is valid now.
-    async fn look(&self, running: &mut Option<(Serving, listener::Running)>) -> Result<(), Error> {
-        let order = Order {
-            namespace: &self.namespace,
-            service: NAME,
-            secret: NAME,
-            client: false,
-        };
-        let serving = certificate::ensure(&self.client, &order).await?;
-        if running.as_ref().is_some_and(|(present, _)| *present == serving) {
-            return Ok(());
-        }
-        *running = None;
+    async fn start(&self, serving: &Serving, _: &watch::Receiver<bool>) -> Result<Running, Error> {
         let door = Door {
-            what: "/debug",
-            address: self.address,
-            serving: &serving,
+            what: Self::WHAT,
+            address: self.seat.address,
+            serving,
             callers: Callers::Known(&serving.authority),
             streams: u32::try_from(REQUESTS_MAX).unwrap_or(1),
         };
-        let listening = listener::start(door, self.router.clone()).await?;
-        *running = Some((serving, listening));
-        Ok(())
+        listener::start(door, self.router.clone()).await
     }
 }
 

@@ -15,18 +15,16 @@ pub use front_proxy::{FrontProxy, Identity};
 pub use owner::{Owner, owner};
 pub use selector::{Selector, SelectorError};
 
-use crate::args::Args;
-use crate::certificate::{self, Serving};
+use crate::certificate::Serving;
 use crate::error::Error;
-use crate::listener::{self, Callers, Door};
+use crate::listener::{self, Callers, Door, Running};
 use crate::published::Hints;
 use crate::telemetry::Metrics;
+use crate::warden::{Seat, Tended};
 use k8s_openapi::ByteString;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
-use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -43,81 +41,30 @@ const SECRET: &str = "continuity-external-metrics";
 const REQUESTS_MAX: u32 = 200;
 /// Time between two looks at owner, certificate and front proxy. One look is three small reads.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// The same while something is missing, such as during installation.
-const RETRY_EVERY: Duration = Duration::from_secs(3);
 
 /// The server.
-pub struct Server {
-    client: Client,
-    namespace: String,
-    service: String,
-    address: SocketAddr,
-    hints: Arc<Hints>,
-    metrics: Arc<Metrics>,
+pub(crate) struct Server {
+    pub(crate) seat: Seat,
+    pub(crate) hints: Arc<Hints>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// What the server runs with; a change of any of it starts it anew.
 #[derive(Clone, PartialEq, Eq)]
-struct Footing {
+pub(crate) struct Footing {
     serving: Serving,
     front_proxy: FrontProxy,
 }
 
-impl Server {
-    /// A server as the arguments want it.
-    #[must_use]
-    pub fn new(client: Client, args: &Args, hints: Arc<Hints>, metrics: Arc<Metrics>) -> Self {
-        Self {
-            client,
-            namespace: args.pod_namespace.clone(),
-            service: args.external_metrics_service.clone(),
-            address: args.external_metrics_listen,
-            hints,
-            metrics,
-        }
-    }
+impl Tended for Server {
+    type Footing = Footing;
+    const WHAT: &'static str = GROUP;
+    const LOOK_EVERY: Duration = LOOK_EVERY;
 
-    /// Runs until `stop`.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut running: Option<(Footing, listener::Running)> = None;
-        loop {
-            let pause = match self.look().await {
-                Ok(Some(footing)) => {
-                    if running.as_ref().is_none_or(|(present, _)| *present != footing) {
-                        running = None;
-                        match self.start(&footing).await {
-                            Ok(listening) => running = Some((footing, listening)),
-                            Err(error) => tracing::error!(%error, "external metrics can not be served"),
-                        }
-                    }
-                    if running.is_some() {
-                        LOOK_EVERY
-                    } else {
-                        RETRY_EVERY
-                    }
-                }
-                Ok(None) => {
-                    running = None;
-                    RETRY_EVERY
-                }
-                Err(error) => {
-                    // What runs goes on: an API server that is away is no reason to go silent.
-                    tracing::warn!(category = error.category().as_str(), %error, "external metrics could not be looked after");
-                    RETRY_EVERY
-                }
-            };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                _ = stop.wait_for(|stop| *stop) => return,
-            }
-        }
-    }
-
-    /// What to run with; none where the API is not ours.
     async fn look(&self) -> Result<Option<Footing>, Error> {
-        let services: Api<APIService> = Api::all(self.client.clone());
+        let services: Api<APIService> = Api::all(self.seat.client.clone());
         let stored = services.get_opt(API_SERVICE).await?;
-        match owner(stored.as_ref(), &self.namespace, &self.service) {
+        match owner(stored.as_ref(), &self.seat.namespace, &self.seat.service) {
             Owner::Us => {}
             Owner::Nobody => {
                 tracing::warn!("APIService {API_SERVICE} is missing; apply config/external-metrics");
@@ -132,58 +79,52 @@ impl Server {
                 return Ok(None);
             }
         }
-        let order = certificate::Order {
-            namespace: &self.namespace,
-            service: &self.service,
-            secret: SECRET,
-            client: false,
-        };
-        let serving = certificate::ensure(&self.client, &order).await?;
-        let front_proxy = front_proxy::read(&self.client).await?;
-        self.fill_bundle(&services, stored.as_ref(), &serving).await?;
+        let serving = self.seat.certificate(SECRET, false).await?;
+        let front_proxy = front_proxy::read(&self.seat.client).await?;
+        fill_bundle(&services, stored.as_ref(), &serving).await?;
         Ok(Some(Footing { serving, front_proxy }))
     }
 
-    async fn fill_bundle(
-        &self,
-        services: &Api<APIService>,
-        stored: Option<&APIService>,
-        serving: &Serving,
-    ) -> Result<(), Error> {
-        let wanted = ByteString(serving.authority.clone().into_bytes());
-        let present = stored
-            .and_then(|service| service.spec.as_ref())
-            .and_then(|spec| spec.ca_bundle.as_ref());
-        if present == Some(&wanted) {
-            return Ok(());
-        }
-        // A merge patch, tied to the version whose owner was looked at: nobody can have taken it over in between.
-        let version = stored.and_then(|service| service.metadata.resource_version.clone());
-        let patch = json!({
-            "metadata": { "resourceVersion": version },
-            "spec": { "caBundle": wanted },
-        });
-        services
-            .patch(API_SERVICE, &PatchParams::default(), &Patch::Merge(&patch))
-            .await?;
-        tracing::info!("caBundle of APIService {API_SERVICE} was filled");
-        Ok(())
-    }
-
-    async fn start(&self, footing: &Footing) -> Result<listener::Running, Error> {
+    async fn start(&self, footing: &Footing, _: &watch::Receiver<bool>) -> Result<Running, Error> {
         let state = answer::State {
             hints: Arc::clone(&self.hints),
-            reviewer: Arc::new(review::Reviewer::new(self.client.clone())),
+            reviewer: Arc::new(review::Reviewer::new(self.seat.client.clone())),
             front_proxy: Arc::new(footing.front_proxy.clone()),
             metrics: Arc::clone(&self.metrics),
         };
         let door = Door {
-            what: GROUP,
-            address: self.address,
+            what: Self::WHAT,
+            address: self.seat.address,
             serving: &footing.serving,
             callers: Callers::Known(&footing.front_proxy.authority),
             streams: REQUESTS_MAX,
         };
         listener::start(door, answer::router(state)).await
     }
+}
+
+/// Puts our authority into the APIService, which the API server believes us by.
+async fn fill_bundle(
+    services: &Api<APIService>,
+    stored: Option<&APIService>,
+    serving: &Serving,
+) -> Result<(), Error> {
+    let wanted = ByteString(serving.authority.clone().into_bytes());
+    let present = stored
+        .and_then(|service| service.spec.as_ref())
+        .and_then(|spec| spec.ca_bundle.as_ref());
+    if present == Some(&wanted) {
+        return Ok(());
+    }
+    // A merge patch, tied to the version whose owner was looked at: nobody can have taken it over in between.
+    let version = stored.and_then(|service| service.metadata.resource_version.clone());
+    let patch = json!({
+        "metadata": { "resourceVersion": version },
+        "spec": { "caBundle": wanted },
+    });
+    services
+        .patch(API_SERVICE, &PatchParams::default(), &Patch::Merge(&patch))
+        .await?;
+    tracing::info!("caBundle of APIService {API_SERVICE} was filled");
+    Ok(())
 }

@@ -35,6 +35,7 @@ pub mod timeline;
 pub mod transition;
 pub mod trust;
 pub mod verdict;
+mod warden;
 pub mod watch;
 pub mod world;
 pub mod writer;

@@ -64,7 +64,7 @@ pub(crate) struct Peer {
 }
 
 /// A running listener; dropping it ends it.
-pub(crate) struct Running(AbortHandle);
+pub(crate) struct Running(pub(crate) AbortHandle);
 
 impl Drop for Running {
     fn drop(&mut self) {

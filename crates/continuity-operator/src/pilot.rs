@@ -16,6 +16,7 @@ use crate::scheduler::Snapshot;
 use crate::serve::{self, Health};
 use crate::telemetry::Metrics;
 use crate::timeline;
+use crate::warden::{self, Seat};
 use crate::watch;
 use crate::writer::Writer;
 use kube::Client;
@@ -98,13 +99,30 @@ fn autoscalers(
     metrics: &Arc<Metrics>,
     stopped: &signalling::Receiver<bool>,
 ) {
+    let seat = |service: &str, address| Seat {
+        client: client.clone(),
+        namespace: args.pod_namespace.clone(),
+        service: service.to_owned(),
+        address,
+    };
     if args.external_metrics {
-        let server = external::Server::new(client.clone(), args, Arc::clone(hints), Arc::clone(metrics));
-        tokio::spawn(server.run(stopped.clone()));
+        let server = external::Server {
+            seat: seat(&args.external_metrics_service, args.external_metrics_listen),
+            hints: Arc::clone(hints),
+            metrics: Arc::clone(metrics),
+        };
+        let stop = stopped.clone();
+        tokio::spawn(async move { warden::tend(&server, stop).await });
     }
     if args.keda {
-        let server = scaler::Server::new(client.clone(), args, Arc::clone(hints), Arc::clone(metrics));
-        tokio::spawn(server.run(stopped.clone()));
+        let server = scaler::Server {
+            seat: seat(&args.keda_service, args.keda_listen),
+            keda: args.keda_namespace.clone(),
+            hints: Arc::clone(hints),
+            metrics: Arc::clone(metrics),
+        };
+        let stop = stopped.clone();
+        tokio::spawn(async move { warden::tend(&server, stop).await });
     }
 }
 

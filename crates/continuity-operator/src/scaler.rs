@@ -9,18 +9,16 @@ mod answer;
 mod service;
 mod wire;
 
-use crate::args::Args;
-use crate::certificate::{self, Order, Pair, Serving};
+use crate::certificate::{Pair, Serving};
 use crate::error::{Category, Error};
-use crate::listener::{self, Callers, Door};
+use crate::listener::{self, Callers, Door, Running};
 use crate::published::Hints;
 use crate::telemetry::Metrics;
+use crate::warden::{Seat, Tended};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::Client;
 use kube::api::{Api, ObjectMeta, PostParams};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -31,95 +29,49 @@ const SECRET: &str = "continuity-scaler";
 const CLIENT_SECRET: &str = "continuity-scaler-client";
 /// Time between two looks at the certificates. One look is two small reads.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// The same while something is missing, such as during installation.
-const RETRY_EVERY: Duration = Duration::from_secs(3);
 
 /// The server.
-pub struct Server {
-    client: Client,
-    namespace: String,
-    service: String,
-    keda: String,
-    address: SocketAddr,
-    hints: Arc<Hints>,
-    metrics: Arc<Metrics>,
+pub(crate) struct Server {
+    pub(crate) seat: Seat,
+    /// Namespace of KEDA.
+    pub(crate) keda: String,
+    pub(crate) hints: Arc<Hints>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
-impl Server {
-    /// A server as the arguments want it.
-    #[must_use]
-    pub fn new(client: Client, args: &Args, hints: Arc<Hints>, metrics: Arc<Metrics>) -> Self {
-        Self {
-            client,
-            namespace: args.pod_namespace.clone(),
-            service: args.keda_service.clone(),
-            keda: args.keda_namespace.clone(),
-            address: args.keda_listen,
-            hints,
-            metrics,
-        }
+impl Tended for Server {
+    type Footing = Serving;
+    const WHAT: &'static str = "KEDA's external scaler";
+    const LOOK_EVERY: Duration = LOOK_EVERY;
+
+    async fn look(&self) -> Result<Option<Serving>, Error> {
+        self.seat.certificate(SECRET, true).await.map(Some)
     }
 
-    /// Runs until `stop`.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut running: Option<(Serving, listener::Running)> = None;
-        loop {
-            let looked = self.look(&mut running, &stop).await;
-            if let Err(error) = &looked {
-                // What runs goes on: an API server that is away is no reason to go silent.
-                tracing::warn!(category = error.category().as_str(), %error, "the external scaler could not be looked after");
-            }
-            let pause = if looked.is_ok() { LOOK_EVERY } else { RETRY_EVERY };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                _ = stop.wait_for(|stop| *stop) => return,
-            }
-        }
-    }
-
-    /// Serves by the certificate that is valid now, and gives KEDA its own.
-    async fn look(
-        &self,
-        running: &mut Option<(Serving, listener::Running)>,
-        stop: &watch::Receiver<bool>,
-    ) -> Result<(), Error> {
-        let order = Order {
-            namespace: &self.namespace,
-            service: &self.service,
-            secret: SECRET,
-            client: true,
+    async fn start(&self, serving: &Serving, stop: &watch::Receiver<bool>) -> Result<Running, Error> {
+        let door = Door {
+            what: Self::WHAT,
+            address: self.seat.address,
+            serving,
+            callers: Callers::Required(&serving.authority),
+            streams: service::STREAMS_MAX + service::REQUESTS_MAX,
         };
-        let serving = certificate::ensure(&self.client, &order).await?;
-        if running.as_ref().is_none_or(|(present, _)| *present != serving) {
-            *running = None;
-            let listening = self.start(&serving, stop.clone()).await?;
-            *running = Some((serving.clone(), listening));
-        }
+        let (hints, metrics) = (Arc::clone(&self.hints), Arc::clone(&self.metrics));
+        listener::start(door, service::router(hints, metrics, stop.clone())).await
+    }
+
+    async fn settle(&self, serving: &Serving) -> Result<(), Error> {
         match &serving.client {
             Some(pair) => self.hand_over(&serving.authority, pair).await,
             None => Ok(()),
         }
     }
+}
 
-    async fn start(
-        &self,
-        serving: &Serving,
-        stop: watch::Receiver<bool>,
-    ) -> Result<listener::Running, Error> {
-        let door = Door {
-            what: "KEDA's external scaler",
-            address: self.address,
-            serving,
-            callers: Callers::Required(&serving.authority),
-            streams: service::STREAMS_MAX + service::REQUESTS_MAX,
-        };
-        let router = service::router(Arc::clone(&self.hints), Arc::clone(&self.metrics), stop);
-        listener::start(door, router).await
-    }
-
+impl Server {
     /// Puts what KEDA shows, and whom it shall believe, where KEDA reads it.
     async fn hand_over(&self, authority: &str, pair: &Pair) -> Result<(), Error> {
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.keda);
+        let secrets: Api<Secret> = Api::namespaced(self.seat.client.clone(), &self.keda);
         let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
         let data = BTreeMap::from([
             ("ca.crt".to_owned(), bytes(authority)),
