@@ -5,11 +5,14 @@ use crate::figures::{Figures, Run};
 use plotters::prelude::*;
 use std::path::Path;
 
-/// A line of a picture.
-struct Line {
+/// A line of a picture: name, colour, height at each size.
+struct Line(&'static str, RGBColor, fn(&Run) -> f64);
+
+/// A picture, its file `cluster-{name}.svg`.
+struct Picture {
     name: &'static str,
-    of: fn(&Run) -> f64,
-    colour: RGBColor,
+    title: &'static str,
+    lines: &'static [Line],
 }
 
 /// Colours that people with the usual colour deficiencies tell apart (Okabe and Ito).
@@ -17,71 +20,49 @@ const BLUE: RGBColor = RGBColor(0, 114, 178);
 const ORANGE: RGBColor = RGBColor(213, 94, 0);
 const GREEN: RGBColor = RGBColor(0, 158, 115);
 
-const MEMORY: [Line; 2] = [
-    Line {
-        name: "operator, at rest",
-        of: |run| run.quiet.operator.rss_mib,
-        colour: BLUE,
+const PICTURES: [Picture; 4] = [
+    Picture {
+        name: "memory",
+        title: "Memory of the operator, MiB",
+        lines: &[
+            Line("operator, at rest", BLUE, |run| run.quiet.operator.rss_mib),
+            Line("operator, most at its start", ORANGE, |run| {
+                run.cold_start_peak_mib
+            }),
+        ],
     },
-    Line {
-        name: "operator, most at its start",
-        of: |run| run.cold_start_peak_mib,
-        colour: ORANGE,
+    Picture {
+        name: "processors",
+        title: "Processors in use",
+        lines: &[
+            Line("operator, storm", BLUE, |run| run.storm.operator.cores),
+            Line("operator, at rest", GREEN, |run| run.quiet.operator.cores),
+            Line("API server, storm", ORANGE, |run| run.storm.api_server.cores),
+        ],
     },
-];
-const PROCESSORS: [Line; 3] = [
-    Line {
-        name: "operator, storm",
-        of: |run| run.storm.operator.cores,
-        colour: BLUE,
+    Picture {
+        name: "lag",
+        title: "From a change to its status, s",
+        lines: &[
+            Line("p99 after quiet", BLUE, |run| run.change_lag.p99_seconds),
+            Line("p99 in a storm", ORANGE, |run| run.storm_lag.p99_seconds),
+        ],
     },
-    Line {
-        name: "operator, at rest",
-        of: |run| run.quiet.operator.cores,
-        colour: GREEN,
-    },
-    Line {
-        name: "API server, storm",
-        of: |run| run.storm.api_server.cores,
-        colour: ORANGE,
-    },
-];
-const LAG: [Line; 2] = [
-    Line {
-        name: "p99 after quiet",
-        of: |run| run.change_lag.p99_seconds,
-        colour: BLUE,
-    },
-    Line {
-        name: "p99 in a storm",
-        of: |run| run.storm_lag.p99_seconds,
-        colour: ORANGE,
-    },
-];
-const WRITES: [Line; 2] = [
-    Line {
-        name: "nodes at rest",
-        of: |run| run.quiet.node_writes,
-        colour: BLUE,
-    },
-    Line {
-        name: "operator at rest",
-        of: |run| run.quiet.operator_writes,
-        colour: ORANGE,
+    Picture {
+        name: "writes",
+        title: "Writes a second",
+        lines: &[
+            Line("nodes at rest", BLUE, |run| run.quiet.node_writes),
+            Line("operator at rest", ORANGE, |run| run.quiet.operator_writes),
+        ],
     },
 ];
 
-/// Draws `cluster-{memory,processors,lag,writes}.svg`.
+/// Draws every picture.
 pub(crate) fn draw(folder: &Path, figures: &Figures) -> Result<(), Error> {
-    let pictures = [
-        ("memory", "Memory of the operator, MiB", &MEMORY[..]),
-        ("processors", "Processors in use", &PROCESSORS[..]),
-        ("lag", "From a change to its status, s", &LAG[..]),
-        ("writes", "Writes a second", &WRITES[..]),
-    ];
-    for (name, title, lines) in pictures {
-        let path = folder.join(format!("cluster-{name}.svg"));
-        let text = render(title, lines, &figures.runs).map_err(|reason| Error::Plot {
+    for picture in &PICTURES {
+        let path = folder.join(format!("cluster-{}.svg", picture.name));
+        let text = render(picture, &figures.runs).map_err(|reason| Error::Plot {
             path: path.clone(),
             reason: reason.to_string(),
         })?;
@@ -93,17 +74,20 @@ pub(crate) fn draw(folder: &Path, figures: &Figures) -> Result<(), Error> {
     Ok(())
 }
 
-fn render(title: &str, lines: &[Line], runs: &[Run]) -> Result<String, Box<dyn std::error::Error>> {
+fn render(picture: &Picture, runs: &[Run]) -> Result<String, Box<dyn std::error::Error>> {
     let nodes = |run: &Run| f64::from(u32::try_from(run.nodes).unwrap_or(u32::MAX));
     let most = runs.iter().map(nodes).fold(1.0, f64::max);
-    let values = lines.iter().flat_map(|line| runs.iter().map(line.of));
+    let values = picture
+        .lines
+        .iter()
+        .flat_map(|Line(_, _, of)| runs.iter().map(of));
     let high = values.fold(0.001, f64::max) * 1.1;
     let mut text = String::new();
     {
         let area = SVGBackend::with_string(&mut text, (800, 420)).into_drawing_area();
         area.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&area)
-            .caption(title, ("sans-serif", 20))
+            .caption(picture.title, ("sans-serif", 20))
             .margin(16)
             .x_label_area_size(40)
             .y_label_area_size(64)
@@ -113,12 +97,11 @@ fn render(title: &str, lines: &[Line], runs: &[Run]) -> Result<String, Box<dyn s
             .x_desc("nodes")
             .light_line_style(WHITE)
             .draw()?;
-        for line in lines {
-            let points: Vec<(f64, f64)> = runs.iter().map(|run| (nodes(run), (line.of)(run))).collect();
-            let colour = line.colour;
+        for Line(name, colour, of) in picture.lines {
+            let points: Vec<(f64, f64)> = runs.iter().map(|run| (nodes(run), of(run))).collect();
             chart
                 .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)).point_size(4))?
-                .label(line.name)
+                .label(*name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2)));
             // From the smallest size on in proportion: what linear growth without a fixed part would be.
             if let Some(((first, value), (last, _))) = points.first().zip(points.last())
