@@ -13,6 +13,7 @@
 pub mod compile;
 pub mod conditions;
 pub mod events;
+mod fence;
 pub mod labels;
 pub mod metrics;
 pub mod name;

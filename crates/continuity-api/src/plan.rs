@@ -13,8 +13,8 @@ pub use compiled::{
 };
 pub use rollout::{RolloutPhase, RolloutRecord};
 
-use crate::Time;
 use crate::target::{PolicyIdentity, PortIdentity, ServiceIdentity};
+use crate::{Time, fence};
 use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -82,14 +82,7 @@ pub const DISTRESS_MAX: usize = 64;
     crates(kube_core = "::kube_core")
 )]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [
-    {
-        "rule": "self.writerEpoch >= oldSelf.writerEpoch",
-        "message": "writerEpoch is smaller than the stored one: the writer is no longer the leader and must stop",
-        "reason": "FieldValueForbidden",
-        "fieldPath": ".writerEpoch"
-    }
-]))]
+#[schemars(extend("x-kubernetes-validations" = [fence::always()]))]
 pub struct EquivalencePlanSpec {
     /// Service of the set.
     pub service: ServiceIdentity,

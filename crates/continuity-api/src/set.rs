@@ -11,6 +11,7 @@ pub use status::{
     TrafficStatus, WARNINGS_MAX, WouldHaveStatus,
 };
 
+use crate::fence;
 use crate::policy::Mode;
 use crate::target::{PolicyIdentity, PortIdentity, ServiceIdentity};
 use kube_derive::CustomResource;
@@ -107,14 +108,7 @@ use serde::{Deserialize, Serialize};
     crates(kube_core = "::kube_core")
 )]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [
-    {
-        "rule": "!has(self.writerEpoch) || !has(oldSelf.writerEpoch) || self.writerEpoch >= oldSelf.writerEpoch",
-        "message": "writerEpoch is smaller than the stored one: the writer is no longer the leader and must stop",
-        "reason": "FieldValueForbidden",
-        "fieldPath": ".writerEpoch"
-    }
-]))]
+#[schemars(extend("x-kubernetes-validations" = [fence::once_written()]))]
 pub struct EquivalenceSetSpec {
     /// Service of the set.
     pub service: ServiceIdentity,

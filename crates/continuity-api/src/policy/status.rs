@@ -3,7 +3,7 @@
 //! A pipeline that waits for `Ready` must not roll the protection back during the very incident it is there for.
 
 use crate::target::TargetRef;
-use crate::{Condition, conditions};
+use crate::{Condition, conditions, fence};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,14 +13,7 @@ pub const TARGETS_MAX: usize = 16;
 /// How far the policy is applied.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [
-    {
-        "rule": "!has(self.writerEpoch) || !has(oldSelf.writerEpoch) || self.writerEpoch >= oldSelf.writerEpoch",
-        "message": "writerEpoch is smaller than the stored one: the writer is no longer the leader and must stop",
-        "reason": "FieldValueForbidden",
-        "fieldPath": ".writerEpoch"
-    }
-]))]
+#[schemars(extend("x-kubernetes-validations" = [fence::once_written()]))]
 pub struct ContinuityPolicyStatus {
     /// metadata.generation this status is about, counted from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,5 @@
 use super::*;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinitionVersion;
 use std::path::Path;
 
 fn each(schema: &JSONSchemaProps, path: &str, visit: &mut impl FnMut(&str, &JSONSchemaProps)) {
@@ -14,18 +15,18 @@ fn each(schema: &JSONSchemaProps, path: &str, visit: &mut impl FnMut(&str, &JSON
     }
 }
 
+fn schema(version: &CustomResourceDefinitionVersion) -> &JSONSchemaProps {
+    let schema = version.schema.as_ref().unwrap();
+    schema.open_api_v3_schema.as_ref().unwrap()
+}
+
 /// What fails `wrong` anywhere in the four schemas, by path.
 fn offenders(wrong: impl Fn(&str, &JSONSchemaProps) -> bool) -> Vec<String> {
     let mut found = Vec::new();
     for definition in definitions() {
         let kind = &definition.spec.names.kind;
         for version in &definition.spec.versions {
-            let schema = version
-                .schema
-                .as_ref()
-                .and_then(|schema| schema.open_api_v3_schema.as_ref())
-                .unwrap();
-            each(schema, kind, &mut |path, schema| {
+            each(schema(version), kind, &mut |path, schema| {
                 if wrong(path, schema) {
                     found.push(path.to_owned());
                 }
@@ -94,14 +95,7 @@ fn every_schema_is_structural() {
 #[test]
 fn every_optional_field_of_the_policy_says_its_default() {
     let definition = ContinuityPolicy::crd();
-    let version = definition.spec.versions.first().unwrap();
-    let schema = version
-        .schema
-        .as_ref()
-        .unwrap()
-        .open_api_v3_schema
-        .as_ref()
-        .unwrap();
+    let schema = schema(definition.spec.versions.first().unwrap());
     let mut silent = Vec::new();
     fn walk(schema: &JSONSchemaProps, path: &str, silent: &mut Vec<String>) {
         let required = schema.required.clone().unwrap_or_default();
@@ -178,14 +172,7 @@ fn the_columns_of_a_set_are_the_documented_ones() {
 fn whatever_the_leader_writes_refuses_a_smaller_writer_epoch() {
     let mut fenced = Vec::new();
     for definition in definitions() {
-        let version = definition.spec.versions.first().unwrap();
-        let root = version
-            .schema
-            .as_ref()
-            .unwrap()
-            .open_api_v3_schema
-            .as_ref()
-            .unwrap();
+        let root = schema(definition.spec.versions.first().unwrap());
         for part in ["spec", "status"] {
             let Some(schema) = root.properties.as_ref().unwrap().get(part) else {
                 continue;

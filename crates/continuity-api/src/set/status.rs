@@ -4,7 +4,7 @@
 //! equal bytes and nothing is written while nothing happens.
 
 use crate::node::{AdmissionState, Regime};
-use crate::{Condition, Time, conditions};
+use crate::{Condition, Time, conditions, fence};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,14 +20,7 @@ pub const ALSO_MAX: usize = 4;
 /// What is going on in one set, over all nodes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [
-    {
-        "rule": "!has(self.writerEpoch) || !has(oldSelf.writerEpoch) || self.writerEpoch >= oldSelf.writerEpoch",
-        "message": "writerEpoch is smaller than the stored one: the writer is no longer the leader and must stop",
-        "reason": "FieldValueForbidden",
-        "fieldPath": ".writerEpoch"
-    }
-]))]
+#[schemars(extend("x-kubernetes-validations" = [fence::once_written()]))]
 pub struct EquivalenceSetStatus {
     /// metadata.generation this status is about, counted from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
