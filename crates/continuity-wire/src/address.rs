@@ -49,10 +49,7 @@ impl ServiceKey {
     /// The socket address, IPv4 unmapped.
     #[must_use]
     pub fn socket_address(&self) -> SocketAddr {
-        SocketAddr::new(
-            Ipv6Addr::from(self.address).to_canonical(),
-            u16::from_be_bytes(self.port),
-        )
+        unmapped(self.address, self.port)
     }
 }
 
@@ -63,6 +60,12 @@ pub(crate) fn mapped(address: IpAddr) -> [u8; 16] {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
         IpAddr::V6(v6) => v6.octets(),
     }
+}
+
+/// The socket address of such bytes and a port in network order, IPv4 unmapped.
+#[must_use]
+pub(crate) fn unmapped(address: [u8; 16], port: [u8; 2]) -> SocketAddr {
+    SocketAddr::new(Ipv6Addr::from(address).to_canonical(), u16::from_be_bytes(port))
 }
 
 /// What a service address stands for.

@@ -1,10 +1,10 @@
 //! A backend's address and the 64-byte record that the choice is made on.
 
-use core::net::{Ipv6Addr, SocketAddr};
+use core::net::SocketAddr;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::address::mapped;
+use crate::address::{mapped, unmapped};
 
 /// One backend of one set. A pod that serves two sets has two.
 #[repr(C)]
@@ -64,10 +64,7 @@ impl Backend {
     /// The socket address, IPv4 unmapped.
     #[must_use]
     pub fn socket_address(&self) -> SocketAddr {
-        SocketAddr::new(
-            Ipv6Addr::from(self.address).to_canonical(),
-            u16::from_be_bytes(self.port),
-        )
+        unmapped(self.address, self.port)
     }
 
     /// Whether the entry is in use.
