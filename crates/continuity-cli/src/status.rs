@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::output::columns;
 use crate::session::Session;
-use crate::survey::{NodeLine, Seen, Survey, survey};
+use crate::survey::{NodeLine, Replicas, Seen, Survey, survey};
 use continuity_api::EquivalenceSet;
 use continuity_api::node::{DataplaneState, FailsafeState, Regime};
 use continuity_api::policy::Mode;
@@ -128,16 +128,7 @@ fn operator(survey: &Survey) -> String {
         Ok(None) => return "not installed".to_owned(),
         Err(why) => return why.clone(),
     };
-    let wanted = deployment
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.replicas)
-        .unwrap_or(1);
-    let ready = deployment
-        .status
-        .as_ref()
-        .and_then(|status| status.ready_replicas)
-        .unwrap_or(0);
+    let Replicas { wanted, ready } = Replicas::of(deployment);
     let lease = survey.lease.as_ref().ok().and_then(Option::as_ref);
     let holder = lease
         .and_then(|lease| lease.spec.as_ref()?.holder_identity.clone())

@@ -48,6 +48,31 @@ pub struct NodeLine {
     pub refusals: Vec<String>,
 }
 
+/// Replicas of a Deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replicas {
+    /// As many as there should be.
+    pub wanted: i32,
+    /// Of those, ready.
+    pub ready: i32,
+}
+
+impl Replicas {
+    /// As the object says: one is wanted where it names no number.
+    #[must_use]
+    pub fn of(deployment: &Deployment) -> Self {
+        let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas);
+        let ready = deployment
+            .status
+            .as_ref()
+            .and_then(|status| status.ready_replicas);
+        Self {
+            wanted: wanted.unwrap_or(1),
+            ready: ready.unwrap_or(0),
+        }
+    }
+}
+
 /// Everything that is looked at.
 #[derive(Debug, Clone)]
 pub struct Survey {

@@ -1,7 +1,7 @@
 //! Checks of what runs: operator, its leader, agents, and whether they fit together.
 
 use super::{Verdict, listed};
-use crate::survey::Survey;
+use crate::survey::{Replicas, Survey};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use std::collections::BTreeSet;
@@ -16,16 +16,7 @@ pub(super) fn operator(survey: &Survey, _: Timestamp) -> Verdict {
         Ok(None) => return Verdict::fail("there is no Deployment continuity-operator"),
         Err(why) => return Verdict::unseen("the operator", why),
     };
-    let wanted = deployment
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.replicas)
-        .unwrap_or(1);
-    let ready = deployment
-        .status
-        .as_ref()
-        .and_then(|status| status.ready_replicas)
-        .unwrap_or(0);
+    let Replicas { wanted, ready } = Replicas::of(deployment);
     match ready {
         0 => Verdict::fail(format!(
             "0 of {wanted} replicas are ready: no plans, no status, no hints; nodes go on alone"
