@@ -1,24 +1,15 @@
 use std::net::SocketAddr;
 
-use continuity_dataplane::{BackendIndex, BackendView, Capacities, Dataplane, MemoryDataplane, SetCounters};
+use continuity_dataplane::{BackendIndex, BackendView, Dataplane, MemoryDataplane, SetCounters};
 use continuity_field::histogram::{AGE_BUCKETS, bucket};
 
 use super::*;
-use crate::fixture::{address, desired, lane_key, three};
+use crate::fixture::{address, desired, lane_key, node_loop, three};
 use crate::lane::Lane;
-use crate::node::NodeLoop;
 
 /// A twin that holds the fixture's lane, and the lane.
 fn held(mode: Mode) -> (MemoryDataplane, std::sync::Arc<Lane>) {
-    let sizes = Capacities {
-        sets: 16,
-        backends: 256,
-        services: 64,
-        endpoints: 64,
-        sockets: 1_024,
-        shards: 1,
-    };
-    let mut node = NodeLoop::new(MemoryDataplane::in_memory(sizes).expect("a twin"));
+    let mut node = node_loop();
     let desired = desired(mode, three());
     node.adopt(std::sync::Arc::clone(&desired), crate::fixture::WALL)
         .expect("adopted");
