@@ -1,7 +1,8 @@
 use super::*;
 use crate::sample::{Scene, at, isolated, key, node, policy, report, service as made, set_key, slice, web};
 use crate::world::Change;
-use continuity_api::node::Regime;
+use continuity_api::EquivalencePlanSpec;
+use continuity_api::node::{Regime, SetReport};
 use continuity_api::target::TargetRef;
 use kube::runtime::watcher::Event;
 use serde_json::json;
@@ -14,6 +15,20 @@ fn writes(scene: &Scene, now: Moment) -> Vec<Intent> {
     let mut intents = scene.intents(&mut Memory::default(), now);
     intents.retain(|intent| intent.write != Write::Nothing);
     intents
+}
+
+/// What is planned for a port of web.
+fn planned<'a>(scene: &'a Scene, port: &str) -> &'a EquivalencePlanSpec {
+    let plan = scene.world.plans.get(&set_key("web", port));
+    &plan.unwrap().spec
+}
+
+/// A report of a node that keeps web's first backend out.
+fn bad() -> SetReport {
+    SetReport {
+        backends: vec![isolated("10.244.0.0:8080")],
+        ..report(100)
+    }
 }
 
 fn aspects(intents: &[Intent]) -> Vec<(Aspect, String)> {
@@ -35,17 +50,7 @@ fn each_port_of_a_followed_service_gets_a_set_and_a_plan() {
         let set = scene.world.sets.get(&set_key("web", port)).unwrap();
         assert_eq!(set.spec.port.label, port);
         assert_eq!(set.status.as_ref().unwrap().backends.summary, "5/5");
-        assert_eq!(
-            scene
-                .world
-                .plans
-                .get(&set_key("web", port))
-                .unwrap()
-                .spec
-                .policy
-                .name,
-            "p"
-        );
+        assert_eq!(planned(&scene, port).policy.name, "p");
     }
 }
 
@@ -130,12 +135,11 @@ fn a_deletion_missed_during_an_outage_is_found_by_the_next_list() {
 #[test]
 fn an_isolation_is_a_transition_with_one_event() {
     let calm = followed().node(node("a", 1, vec![report(100)])).settled(at(1));
-    let bad = continuity_api::node::SetReport {
+    let worse = SetReport {
         regime: Regime::Transition,
-        backends: vec![isolated("10.244.0.0:8080")],
-        ..report(100)
+        ..bad()
     };
-    let scene = calm.node(node("a", 2, vec![bad]));
+    let scene = calm.node(node("a", 2, vec![worse]));
     let intents = writes(&scene, at(2));
     let status = intents
         .iter()
@@ -158,24 +162,11 @@ fn an_isolation_is_a_transition_with_one_event() {
 
 #[test]
 fn two_nodes_that_agree_share_their_verdict_and_renew_it_late() {
-    let bad = || continuity_api::node::SetReport {
-        backends: vec![isolated("10.244.0.0:8080")],
-        ..report(100)
-    };
     let scene = followed()
         .node(node("a", 1, vec![bad()]))
         .node(node("b", 1, vec![bad()]))
         .settled(at(1));
-    let plan = |scene: &Scene| {
-        scene
-            .world
-            .plans
-            .get(&set_key("web", "http"))
-            .unwrap()
-            .spec
-            .clone()
-    };
-    let verdict = plan(&scene).advice.verdicts[0].clone();
+    let verdict = planned(&scene, "http").advice.verdicts[0].clone();
     assert_eq!(
         (verdict.address.as_str(), verdict.agreeing_nodes),
         ("10.244.0.0:8080", 2)
@@ -186,62 +177,33 @@ fn two_nodes_that_agree_share_their_verdict_and_renew_it_late() {
         "not renewed with 31 s left"
     );
     let renewed = scene.settled(at(50));
-    assert!(plan(&renewed).advice.verdicts[0].expires.0 > verdict.expires.0);
+    let renewed = planned(&renewed, "http");
+    assert!(renewed.advice.verdicts[0].expires.0 > verdict.expires.0);
     assert_eq!(
-        plan(&renewed).digest,
-        plan(&followed().settled(at(1))).digest,
+        renewed.digest,
+        planned(&followed().settled(at(1)), "http").digest,
         "advice is outside the digest"
     );
 }
 
 #[test]
 fn a_node_that_only_followed_others_is_no_witness() {
-    let seen = isolated("10.244.0.0:8080");
-    let followed_only = continuity_api::node::BackendReport {
-        hearsay: true,
-        ..seen.clone()
-    };
-    let with = |backend| continuity_api::node::SetReport {
-        backends: vec![backend],
-        ..report(100)
-    };
+    let mut followed_only = bad();
+    followed_only.backends[0].hearsay = true;
     let scene = followed()
-        .node(node("a", 1, vec![with(seen)]))
-        .node(node("b", 1, vec![with(followed_only)]))
+        .node(node("a", 1, vec![bad()]))
+        .node(node("b", 1, vec![followed_only]))
         .settled(at(1));
-    let plans = &scene.world.plans;
-    assert!(
-        plans
-            .get(&set_key("web", "http"))
-            .unwrap()
-            .spec
-            .advice
-            .verdicts
-            .is_empty()
-    );
+    assert!(planned(&scene, "http").advice.verdicts.is_empty());
 }
 
 #[test]
 fn one_node_alone_shares_no_verdict() {
-    let bad = continuity_api::node::SetReport {
-        backends: vec![isolated("10.244.0.0:8080")],
-        ..report(100)
-    };
     let scene = followed()
-        .node(node("a", 1, vec![bad]))
+        .node(node("a", 1, vec![bad()]))
         .node(node("b", 1, vec![report(1)]))
         .settled(at(1));
-    assert!(
-        scene
-            .world
-            .plans
-            .get(&set_key("web", "http"))
-            .unwrap()
-            .spec
-            .advice
-            .verdicts
-            .is_empty()
-    );
+    assert!(planned(&scene, "http").advice.verdicts.is_empty());
 }
 
 #[test]
