@@ -10,20 +10,35 @@ use crate::error::Error;
 use crate::lease::Claim;
 use crate::world::Change;
 use continuity_api::{
-    API_VERSION, Condition, ContinuityNode, ContinuityPolicy, ContinuityPolicyStatus, EquivalencePlan,
-    EquivalencePlanSpec, EquivalenceSet, EquivalenceSetSpec, EquivalenceSetStatus, OPERATOR_MANAGER, Time,
-    conditions, labels, reasons,
+    API_VERSION, Condition, ContinuityNode, ContinuityPolicyStatus, EquivalencePlan, EquivalencePlanSpec,
+    EquivalenceSet, EquivalenceSetSpec, EquivalenceSetStatus, OPERATOR_MANAGER, Time, conditions, labels,
+    reasons,
 };
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::core::NamespaceResourceScope;
 use kube::runtime::events::{Event, Recorder};
 use kube::runtime::watcher;
 use kube::{Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
 /// Longest wait for one write. Past it the connection is most likely dead, and the slot must be free again.
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// A kind of ours in a namespace.
+trait Ours:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned
+{
+}
+
+impl<K> Ours for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned
+{
+}
 
 /// What is needed to write.
 #[derive(Clone)]
@@ -79,8 +94,8 @@ impl Writer {
                     writer_epoch: Some(claim.epoch),
                     ..spec.as_ref().clone()
                 };
-                let body = set_body(&intent.slot, &spec, service_uid)?;
-                let stored: EquivalenceSet = self.apply(&intent.slot, body, None).await?;
+                let metadata = owned(&intent.slot, &spec.service.name, &spec.port.label, service_uid);
+                let stored = self.apply(&intent.slot, metadata, &spec).await?;
                 Ok(Some(Change::Set(watcher::Event::Apply(stored))))
             }
             (Write::Plan { spec, service_uid }, _) => {
@@ -88,8 +103,8 @@ impl Writer {
                     writer_epoch: claim.epoch,
                     ..spec.as_ref().clone()
                 };
-                let body = plan_body(&intent.slot, &spec, service_uid)?;
-                let stored: EquivalencePlan = self.apply(&intent.slot, body, None).await?;
+                let metadata = owned(&intent.slot, &spec.service.name, &spec.port.label, service_uid);
+                let stored = self.apply(&intent.slot, metadata, &spec).await?;
                 Ok(Some(Change::Plan(watcher::Event::Apply(stored))))
             }
             (Write::SetStatus(status), _) => {
@@ -97,8 +112,7 @@ impl Writer {
                     writer_epoch: Some(claim.epoch),
                     ..status.as_ref().clone()
                 };
-                let body = status_body::<EquivalenceSet>(&key.name, serde_json::to_value(&status)?);
-                let stored: EquivalenceSet = self.apply(&intent.slot, body, Some("status")).await?;
+                let stored = self.apply_status(&intent.slot, &status).await?;
                 Ok(Some(Change::Set(watcher::Event::Apply(stored))))
             }
             (Write::PolicyStatus(status), _) => {
@@ -106,16 +120,14 @@ impl Writer {
                     writer_epoch: Some(claim.epoch),
                     ..status.as_ref().clone()
                 };
-                let body = status_body::<ContinuityPolicy>(&key.name, serde_json::to_value(&status)?);
-                let stored: ContinuityPolicy = self.apply(&intent.slot, body, Some("status")).await?;
+                let stored = self.apply_status(&intent.slot, &status).await?;
                 Ok(Some(Change::Policy(watcher::Event::Apply(stored))))
             }
             (Write::NodeTrust { believed, why }, _) => {
                 let body = trust_body(&key.name, *believed, why);
                 let api: Api<ContinuityNode> = Api::all(self.client.clone());
-                let parameters = PatchParams::apply(OPERATOR_MANAGER).force();
                 let stored = api
-                    .patch_status(&key.name, &parameters, &Patch::Apply(&body))
+                    .patch_status(&key.name, &as_operator(), &Patch::Apply(&body))
                     .await?;
                 Ok(Some(Change::Node(watcher::Event::Apply(stored))))
             }
@@ -130,34 +142,30 @@ impl Writer {
         }
     }
 
-    async fn apply<K>(&self, slot: &Slot, body: Value, part: Option<&str>) -> Result<K, Error>
-    where
-        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
-            + Clone
-            + std::fmt::Debug
-            + serde::de::DeserializeOwned,
-    {
+    async fn apply<K: Ours>(&self, slot: &Slot, metadata: Value, spec: &impl Serialize) -> Result<K, Error> {
+        let body = object::<K>(metadata, "spec", serde_json::to_value(spec)?);
         let api: Api<K> = Api::namespaced(self.client.clone(), &slot.key.namespace);
-        let parameters = PatchParams::apply(OPERATOR_MANAGER).force();
-        let patch = Patch::Apply(&body);
-        let stored = match part {
-            Some(_) => api.patch_status(&slot.key.name, &parameters, &patch).await?,
-            None => api.patch(&slot.key.name, &parameters, &patch).await?,
-        };
+        let stored = api
+            .patch(&slot.key.name, &as_operator(), &Patch::Apply(&body))
+            .await?;
         Ok(stored)
     }
 
-    async fn delete<K>(
+    async fn apply_status<K: Ours>(&self, slot: &Slot, status: &impl Serialize) -> Result<K, Error> {
+        let metadata = json!({ "name": slot.key.name });
+        let body = object::<K>(metadata, "status", serde_json::to_value(status)?);
+        let api: Api<K> = Api::namespaced(self.client.clone(), &slot.key.namespace);
+        let stored = api
+            .patch_status(&slot.key.name, &as_operator(), &Patch::Apply(&body))
+            .await?;
+        Ok(stored)
+    }
+
+    async fn delete<K: Ours>(
         &self,
         slot: &Slot,
         (uid, resource_version): (Option<String>, Option<String>),
-    ) -> Result<Option<Change>, Error>
-    where
-        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
-            + Clone
-            + std::fmt::Debug
-            + serde::de::DeserializeOwned,
-    {
+    ) -> Result<Option<Change>, Error> {
         let api: Api<K> = Api::namespaced(self.client.clone(), &slot.key.namespace);
         let preconditions = Some(Preconditions {
             uid,
@@ -198,27 +206,23 @@ impl Writer {
     }
 }
 
-fn set_body(slot: &Slot, spec: &EquivalenceSetSpec, service_uid: &str) -> Result<Value, Error> {
-    let metadata = metadata(slot, &spec.service.name, &spec.port.label, service_uid);
-    Ok(json!({
-        "apiVersion": API_VERSION,
-        "kind": EquivalenceSet::kind(&()),
-        "metadata": metadata,
-        "spec": serde_json::to_value(spec)?,
-    }))
+/// Our own name; force, because nobody else writes what we write.
+fn as_operator() -> PatchParams {
+    PatchParams::apply(OPERATOR_MANAGER).force()
 }
 
-fn plan_body(slot: &Slot, spec: &EquivalencePlanSpec, service_uid: &str) -> Result<Value, Error> {
-    let metadata = metadata(slot, &spec.service.name, &spec.port.label, service_uid);
-    Ok(json!({
+/// An object, or a part of one, as it is applied.
+fn object<K: Resource<DynamicType = ()>>(metadata: Value, part: &str, value: Value) -> Value {
+    json!({
         "apiVersion": API_VERSION,
-        "kind": EquivalencePlan::kind(&()),
+        "kind": K::kind(&()),
         "metadata": metadata,
-        "spec": serde_json::to_value(spec)?,
-    }))
+        part: value,
+    })
 }
 
-fn metadata(slot: &Slot, service: &str, port: &str, service_uid: &str) -> Value {
+/// Metadata of what the operator makes for a port of a Service, and that Service owns.
+fn owned(slot: &Slot, service: &str, port: &str, service_uid: &str) -> Value {
     json!({
         "name": slot.key.name,
         "namespace": slot.key.namespace,
@@ -255,14 +259,9 @@ fn trust_body(node: &str, believed: bool, why: &str) -> Value {
         observed_generation: None,
         last_transition_time: Time(Timestamp::now()),
     };
-    status_body::<ContinuityNode>(node, json!({ "conditions": [condition] }))
-}
-
-fn status_body<K: Resource<DynamicType = ()>>(name: &str, status: Value) -> Value {
-    json!({
-        "apiVersion": API_VERSION,
-        "kind": K::kind(&()),
-        "metadata": { "name": name },
-        "status": status,
-    })
+    object::<ContinuityNode>(
+        json!({ "name": node }),
+        "status",
+        json!({ "conditions": [condition] }),
+    )
 }
