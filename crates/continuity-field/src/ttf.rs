@@ -91,8 +91,8 @@ pub struct Floors {
 
 impl Floors {
     /// One sample: `used` of `bound` units (bytes, descriptors, entries). About one a second is right; more does no harm.
-    /// `None` while too little is known or the floor does not rise. Counters that go back, a bound of 0 (none known) and
-    /// gaps of more than two buckets start anew.
+    /// `None` while too little is known or the floor does not rise. `None` too once
+    /// memory was given back. A clock that goes back, a bound of 0 (none known) and a gap of more than two buckets start anew.
     pub fn observe(&mut self, used: u64, bound: u64, now: Nanos) -> Option<TimeToFailure> {
         let (used, bound) = (used.min(MOST), bound.min(MOST));
         let (value, at) = (used as f64, now.as_secs_f64());
@@ -124,16 +124,24 @@ impl Floors {
             self.least = (at, value);
         }
         self.peak = self.peak.max(value);
+        if self.given_back(bound as f64) {
+            return None;
+        }
         self.foretell(bound as f64)
     }
 
-    /// Keeps the floor of the bucket under way. One far below each of the latest was given back, as by a restart: what grew
-    /// before is over, and this bucket is half of the one and half of the other.
-    fn close(&mut self, bound: f64) {
-        self.peak_before = self.peak;
+    /// The floor of the bucket under way lies far below each of the latest: memory was given back, as by a restart. What grew
+    /// before is over, and nothing foretold of it stands.
+    fn given_back(&self, bound: f64) -> bool {
         let known = self.floors.get(self.count.saturating_sub(LEAST)..self.count);
         let below = |(_, floor): &(f64, f64)| self.least.1 + GIVEN_BACK * bound < *floor;
-        if known.is_some_and(|known| !known.is_empty() && known.iter().all(below)) {
+        known.is_some_and(|known| !known.is_empty() && known.iter().all(below))
+    }
+
+    /// Keeps the floor of the bucket under way, unless it is half of one process and half of the next.
+    fn close(&mut self, bound: f64) {
+        self.peak_before = self.peak;
+        if self.given_back(bound) {
             self.count = 0;
             return;
         }
@@ -313,6 +321,32 @@ mod tests {
             "{told:?}"
         );
         assert!(!told.near);
+    }
+
+    #[test]
+    fn what_was_foretold_falls_with_the_sample_that_shows_a_restart() {
+        let (mut floors, mut told) = (Floors::default(), None);
+        let at = |second: u64| Nanos::from_secs(50 + second);
+        for second in 0..100 {
+            told = floors.observe(100 + 5 * second, 700, at(second));
+        }
+        assert!(told.is_some_and(|told| told.near), "{told:?}");
+        // Less than a tenth of the bound below the latest floors is a collection; more is another process.
+        let mut collected = floors.clone();
+        let told = collected.observe(240, 700, at(100));
+        assert!(told.is_some_and(|told| told.near), "{told:?}");
+        assert_eq!(floors.observe(20, 700, at(100)), None);
+        // The new process leaks too, and is judged by its own floors alone.
+        let mut told = None;
+        for second in 101..190 {
+            let before = told.replace(floors.observe(20 + 5 * (second - 100), 700, at(second)));
+            assert!(second > 175 || before.flatten().is_none(), "{second}: {before:?}");
+        }
+        let told = told.flatten();
+        assert!(
+            told.is_some_and(|told| told.near && told.per_second == 5),
+            "{told:?}"
+        );
     }
 
     #[test]

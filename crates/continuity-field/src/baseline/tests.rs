@@ -106,3 +106,54 @@ fn a_ramp_is_followed_slowly_and_a_fall_soon() {
     let down = baseline.calm.unwrap();
     assert!((13.3..13.6).contains(&down), "30 s downward: {down}");
 }
+
+#[test]
+fn what_is_normal_is_known_after_25_looks_with_answers_and_not_before() {
+    let (mut baseline, mut seconds) = (Baseline::default(), 0.0);
+    for at in 0..25 {
+        assert!(!baseline.warm(), "{at} looks");
+        look(&mut baseline, 14.4, 0.5, false, &mut seconds);
+    }
+    assert!(baseline.warm());
+}
+
+#[test]
+fn the_first_look_gives_the_level_and_later_ones_move_it_by_their_part() {
+    let (mut baseline, mut seconds) = (Baseline::default(), 0.0);
+    look(&mut baseline, 14.0, 0.0, false, &mut seconds);
+    let first = baseline.mean;
+    // Buckets are a quarter octave wide.
+    assert!((first - 14.0).abs() < 0.25, "{first}");
+    assert_eq!(baseline.calm, Some(14.0));
+    // A first answer is no surprise: only the width of the prior, made narrower by a fifth.
+    assert!((baseline.variance - 0.8).abs() < 1e-9, "{}", baseline.variance);
+    look(&mut baseline, 17.0, 0.0, false, &mut seconds);
+    // The second of two looks counts a sixth for the mean, and a third for what is calm.
+    assert!(
+        (baseline.mean - first - 3.0 / 6.0).abs() < 1e-9,
+        "{}",
+        baseline.mean
+    );
+    assert_eq!(baseline.calm, Some(15.0));
+}
+
+#[test]
+fn the_tail_is_said_from_200_answers_on_and_one_in_200_lies_above_it() {
+    let (low, high) = (40, 60);
+    let learn = |answers: f64| {
+        let (mut baseline, mut fleet) = (Baseline::default(), Fleet::default());
+        fleet.add(high, 1.0, histogram::level(high));
+        fleet.add(low, answers - 1.0, histogram::level(low));
+        baseline.learn(
+            &fleet,
+            Some(histogram::level(low)),
+            false,
+            LOOK,
+            Nanos::from_secs(1),
+        );
+        baseline.tail()
+    };
+    assert_eq!(learn(199.0), None);
+    let top = |bucket| Some(libm::log2(histogram::lower_micros(bucket + 1)));
+    assert_eq!(learn(200.0), top(low));
+}

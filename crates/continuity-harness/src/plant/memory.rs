@@ -15,6 +15,8 @@ impl Plant<'_> {
                 continue;
             };
             if backend.gone {
+                // The pod's control group outlives its container and is as good as empty until the next one runs.
+                self.policy.memory(which, 0.0, memory.limit_mib, now);
                 continue;
             }
             let used = memory.used(small(which), scenario.backends.count, backend.born, now);
