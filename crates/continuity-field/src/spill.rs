@@ -46,3 +46,65 @@ impl Spill {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Level of so many ms.
+    fn level(millis: f64) -> f64 {
+        libm::log2(1e3 * millis)
+    }
+
+    fn look(spill: &mut Spill, isolated: bool, median: f64, calm: f64) -> Vec<&'static str> {
+        let mut reasons = Vec::new();
+        spill.look(isolated, Some(level(median)), Some(level(calm)), &mut reasons);
+        reasons.iter().map(Reason::name).collect()
+    }
+
+    #[test]
+    fn the_isolated_carry_from_eight_times_calm_until_below_twice() {
+        let mut spill = Spill::default();
+        assert!(look(&mut spill, true, 159.0, 20.0).is_empty(), "below 8 × calm");
+        assert!(
+            look(&mut spill, false, 400.0, 20.0).is_empty(),
+            "nobody is isolated"
+        );
+        assert_eq!(spill.price, None);
+        assert_eq!(look(&mut spill, true, 161.0, 20.0), ["Spilled"]);
+        // Twelve times calm: they are chosen where everybody else is worse than 240 ms.
+        let price = spill.price.unwrap();
+        assert!(
+            (price - i32::try_from(lg(240_000)).unwrap()).abs() <= 1,
+            "{price}"
+        );
+        assert!(look(&mut spill, true, 161.0, 20.0).is_empty(), "said once");
+        assert!(look(&mut spill, true, 41.0, 20.0).is_empty(), "still twice calm");
+        assert_eq!(look(&mut spill, true, 39.0, 20.0), ["SpillEnded"]);
+        assert_eq!(spill.price, None);
+    }
+
+    #[test]
+    fn it_ends_with_the_last_isolation() {
+        let mut spill = Spill::default();
+        assert_eq!(look(&mut spill, true, 400.0, 20.0), ["Spilled"]);
+        assert_eq!(look(&mut spill, false, 400.0, 20.0), ["SpillEnded"]);
+    }
+
+    #[test]
+    fn a_service_that_answers_in_less_than_five_milliseconds_drowns_at_forty() {
+        let mut spill = Spill::default();
+        assert!(look(&mut spill, true, 39.0, 0.5).is_empty());
+        assert_eq!(look(&mut spill, true, 41.0, 0.5), ["Spilled"]);
+    }
+
+    #[test]
+    fn without_a_median_or_a_calm_level_nothing_changes() {
+        let mut spill = Spill::default();
+        assert_eq!(look(&mut spill, true, 400.0, 20.0), ["Spilled"]);
+        let (before, mut reasons) = (spill, Vec::new());
+        spill.look(false, None, Some(level(20.0)), &mut reasons);
+        spill.look(false, Some(level(20.0)), None, &mut reasons);
+        assert!(reasons.is_empty() && spill == before);
+    }
+}

@@ -157,3 +157,45 @@ fn the_tail_is_said_from_200_answers_on_and_one_in_200_lies_above_it() {
     let top = |bucket| Some(libm::log2(histogram::lower_micros(bucket + 1)));
     assert_eq!(learn(200.0), top(low));
 }
+
+#[test]
+fn what_late_means_is_known_after_25_answers_even_of_abnormal_ones() {
+    let (mut baseline, mut seconds) = (Baseline::default(), 0.0);
+    look(&mut baseline, 14.4, 0.5, true, &mut seconds);
+    assert!(!baseline.familiar(), "20 answers");
+    look(&mut baseline, 14.4, 0.5, true, &mut seconds);
+    assert!(baseline.familiar(), "40 answers");
+    assert!(!baseline.warm());
+}
+
+#[test]
+fn while_nothing_is_calm_the_profile_says_what_to_compare_with() {
+    let baseline = Baseline::default();
+    for profile in [WorkloadProfile::Light, WorkloadProfile::Standard] {
+        let typical = libm::log2(profile.typical().as_micros() as f64);
+        assert!(typical > 1.0);
+        assert_eq!(baseline.calm_or(profile), typical);
+    }
+    let calm = learned(12.0, 0.5, 1.0).0;
+    assert_eq!(Some(calm.calm_or(WorkloadProfile::Standard)), calm.calm);
+}
+
+#[test]
+fn what_an_earlier_life_learned_is_known_at_once() {
+    let earlier = learned(14.4, 0.5, 3.0).0;
+    let kept = Baseline::learned(
+        earlier.mean,
+        earlier.variance,
+        earlier.looks,
+        earlier.calm,
+        earlier.tail,
+        earlier.tail_n,
+    );
+    assert_eq!(
+        (kept.mean, kept.variance, kept.looks, kept.calm),
+        (earlier.mean, earlier.variance, earlier.looks, earlier.calm)
+    );
+    assert_eq!(kept.tail(), earlier.tail());
+    assert_eq!((kept.tail, kept.tail_n), (earlier.tail, earlier.tail_n));
+    assert!(kept.warm() && kept.familiar());
+}
