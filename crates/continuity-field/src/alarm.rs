@@ -101,4 +101,26 @@ mod tests {
         alarm.follow(now + Nanos::from_secs(5), |_| Some((true, false)));
         assert!(alarm.armed(now + Nanos::from_secs(6)));
     }
+
+    #[test]
+    fn a_sign_within_the_calm_half_minute_confirms_the_alarm_too() {
+        let mut alarm = Alarm::default();
+        let now = Nanos::from_secs(100);
+        let after = |seconds: u64| now + Nanos::from_secs(seconds);
+        alarm.raise(SICK);
+        alarm.follow(now, |_| Some((false, false)));
+        alarm.follow(after(29), |_| Some((false, false)));
+        assert!(!alarm.armed(after(29)), "not calm for long enough to tell");
+        alarm.follow(after(30), |_| Some((false, true)));
+        assert!(alarm.armed(after(30)));
+    }
+
+    #[test]
+    fn an_alarm_of_a_backend_that_left_is_closed_without_a_judgement() {
+        let mut alarm = Alarm::default();
+        let now = Nanos::from_secs(100);
+        alarm.raise(SICK);
+        alarm.follow(now, |_| None);
+        assert!(alarm.armed(now));
+    }
 }

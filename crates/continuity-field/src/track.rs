@@ -164,6 +164,30 @@ impl Track {
         }
     }
 
+    /// A word of about every line of it.
+    pub(crate) fn fetch(&self) -> u32 {
+        let parts = [
+            self.look.hits,
+            self.look.crowd,
+            self.run,
+            self.slots,
+            self.relapses,
+            self.pardon,
+        ];
+        let levels = [
+            self.look.n,
+            self.look.peers_answered,
+            self.lean,
+            self.pressure.scar,
+            self.segments,
+            self.good,
+        ];
+        let sum = parts.iter().fold(0_u32, |sum, part| sum.wrapping_add(*part));
+        levels
+            .iter()
+            .fold(sum, |sum, level| sum ^ u32::from(*level > 0.0))
+    }
+
     /// Gets new connections by slot.
     pub(crate) fn in_use(&self) -> bool {
         self.in_service && self.isolation().is_none()

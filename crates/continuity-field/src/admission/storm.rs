@@ -72,4 +72,39 @@ mod tests {
         let mut storm = Storm::default();
         assert!((0..100).all(|_| storm.observe(0.1, 0.0, 0.2).is_none()));
     }
+
+    #[test]
+    fn it_begins_at_half_a_retry_per_answer_and_ten_of_them() {
+        let begins = |retries, answers| Storm::default().observe(retries, answers, LASTS).is_some();
+        // The 1 counts as an answer.
+        assert!(begins(10.0, 19.0));
+        assert!(!begins(10.0, 19.1));
+        assert!(!begins(9.9, 0.0));
+    }
+
+    #[test]
+    fn a_pause_begins_the_second_anew() {
+        let mut storm = Storm::default();
+        assert_eq!(storm.observe(20.0, 0.0, 0.9), None);
+        assert_eq!(storm.observe(0.0, 1_000.0, 0.1), None);
+        assert_eq!(storm.observe(2_000.0, 0.0, 0.9), None);
+        assert!(storm.observe(2_000.0, 0.0, 0.1).is_some());
+    }
+
+    #[test]
+    fn it_ends_below_a_quarter_and_not_at_it() {
+        let mut storm = Storm::default();
+        assert!(storm.observe(10.0, 0.0, LASTS).is_some() && storm.on);
+        assert_eq!(storm.observe(0.0, 39.0, 0.0), None);
+        assert!(storm.on);
+        assert!(storm.observe(0.0, 0.1, 0.0).is_some() && !storm.on);
+    }
+
+    #[test]
+    fn half_of_both_is_forgotten_in_the_half_life_of_two_seconds_memory() {
+        let mut storm = Storm::default();
+        storm.observe(10.0, 19.0, 0.2);
+        storm.observe(0.0, 0.0, MEMORY * libm::log(2.0));
+        assert!((storm.index() - 5.0 / 10.5).abs() < 1e-12, "{}", storm.index());
+    }
 }

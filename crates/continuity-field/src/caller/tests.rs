@@ -162,6 +162,23 @@ fn a_share_is_paced_with_a_burst_of_five() {
 }
 
 #[test]
+fn retries_have_a_pace_of_their_own() {
+    let mut live = CallerLive::default();
+    let words = CallerWords {
+        interval: 0,
+        retry_interval: 100_000_000,
+    };
+    let now = Nanos::from_secs(5);
+    let retry = |live: &mut CallerLive| {
+        live.failed(now);
+        live.exceeds(&words, now)
+    };
+    assert_eq!((0..20).filter(|_| !retry(&mut live)).count(), 5);
+    assert!(!live.exceeds(&words, now), "no failure is owed: no retry");
+    assert_eq!((live.offered, live.retries), (21, 20));
+}
+
+#[test]
 fn max_min_gives_the_modest_all_and_the_greedy_the_rest() {
     let claim = |asked, weight| Claim { asked, weight };
     let mut claims = [claim(50.0, 10.0), claim(5.0, 10.0), claim(20.0, 10.0)];
