@@ -8,15 +8,17 @@ use crate::plan::{
     CompiledAdmission, CompiledFailsafe, CompiledHint, CompiledIsolation, CompiledObjectives, CompiledPolicy,
     CompiledPressure, CompiledRegime, CompiledShare,
 };
-use crate::policy::{ContinuityPolicySpec, Response, WorkloadProfile};
+use crate::policy::{AdmissionMode, CALLERS_MAX, ContinuityPolicySpec, Response, WorkloadProfile};
 
-/// What differs between the presets: how much evidence an isolation needs, and how long it lasts at least.
+/// What differs between the presets: how much evidence an isolation needs, how long it lasts at least, and the overload that
+/// admission regulates to.
 struct Preset {
     latency_ratio_milli: i32,
     evidence_ticks: i32,
     error_permille: i32,
     consecutive_failures: i32,
     hold_seconds: i32,
+    overload_milli: i32,
 }
 
 const GENTLE: Preset = Preset {
@@ -25,6 +27,7 @@ const GENTLE: Preset = Preset {
     error_permille: 700,
     consecutive_failures: 6,
     hold_seconds: 4,
+    overload_milli: 3_200,
 };
 
 const BALANCED: Preset = Preset {
@@ -33,6 +36,7 @@ const BALANCED: Preset = Preset {
     error_permille: 500,
     consecutive_failures: 3,
     hold_seconds: 2,
+    overload_milli: 2_800,
 };
 
 const STRICT: Preset = Preset {
@@ -41,6 +45,7 @@ const STRICT: Preset = Preset {
     error_permille: 300,
     consecutive_failures: 2,
     hold_seconds: 1,
+    overload_milli: 2_400,
 };
 
 impl Preset {
@@ -81,13 +86,23 @@ pub fn compile(spec: &ContinuityPolicySpec) -> CompiledPolicy {
         isolation: isolation(spec, preset),
         regime: regime(),
         objectives: objectives(spec),
-        admission: CompiledAdmission {
-            mode: spec.admission.mode,
-            survival_permille: spec.admission.survival_permille.clamp(1, 1000),
-            retry_budget_permille: spec.admission.retry_budget_permille.clamp(0, 1000),
-        },
+        admission: admission(spec, preset),
         failsafe: failsafe(spec),
         hint: hint(spec),
+    }
+}
+
+/// How much is too much, and who calls, matter where a connect may be refused: a plan without admission says neither.
+fn admission(spec: &ContinuityPolicySpec, preset: &Preset) -> CompiledAdmission {
+    let asked = spec.admission.mode == AdmissionMode::Auto;
+    let rules = if asked { CALLERS_MAX } else { 0 };
+    CompiledAdmission {
+        mode: spec.admission.mode,
+        survival_permille: spec.admission.survival_permille.clamp(1, 1000),
+        retry_budget_permille: spec.admission.retry_budget_permille.clamp(0, 1000),
+        target_milli: asked.then_some(preset.overload_milli),
+        default_priority: asked.then_some(spec.default_priority),
+        callers: spec.callers.iter().take(rules).cloned().collect(),
     }
 }
 

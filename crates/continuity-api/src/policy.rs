@@ -8,8 +8,8 @@ mod sections;
 mod status;
 
 pub use sections::{
-    Admission, AdmissionMode, Balancing, Caller, Failsafe, Fallback, Isolation, Mode, Objectives, Priority,
-    Response, Revisions, Rollout, ScaleHint, Topology, WorkloadProfile,
+    Admission, AdmissionMode, Balancing, CALLERS_MAX, Caller, Failsafe, Fallback, Isolation, Mode,
+    Objectives, Priority, Response, Revisions, Rollout, ScaleHint, Topology, WorkloadProfile,
 };
 pub use status::{ContinuityPolicyStatus, TARGETS_MAX, TargetStatus};
 
@@ -121,7 +121,7 @@ pub struct ContinuityPolicySpec {
     /// When a backend is taken out, how many at most, and how it is tested (default: enabled, constants from the preset).
     #[serde(default)]
     pub isolation: Isolation,
-    /// What happens when demand exceeds capacity (default: Auto, constants as described).
+    /// What happens when demand exceeds capacity (default: Off, constants as described).
     #[serde(default)]
     pub admission: Admission,
     /// What a node does when its agent stops (default: hold at 3 s, pass through at 15 s).

@@ -1,5 +1,5 @@
 use super::*;
-use crate::policy::{Failsafe, Isolation, Mode, Objectives, ScaleHint};
+use crate::policy::{Caller, Failsafe, Isolation, Mode, Objectives, Priority, ScaleHint};
 
 fn spec() -> ContinuityPolicySpec {
     ContinuityPolicySpec::default()
@@ -51,6 +51,28 @@ fn a_named_field_beats_the_preset() {
         compiled.isolation.evidence_ticks, 2,
         "the rest stays the preset's"
     );
+}
+
+#[test]
+fn a_plan_without_admission_says_nothing_of_callers_and_is_what_it_was() {
+    let mut asking = ContinuityPolicySpec {
+        default_priority: Priority::Low,
+        callers: vec![Caller::default(); CALLERS_MAX + 1],
+        ..spec()
+    };
+    let written =
+        |spec: &ContinuityPolicySpec| serde_json::to_string(&compile(spec).admission).expect("JSON");
+    assert_eq!(
+        written(&asking),
+        r#"{"mode":"Off","survivalPermille":10,"retryBudgetPermille":200}"#
+    );
+    asking.admission.mode = AdmissionMode::Auto;
+    let auto = compile(&asking).admission;
+    assert_eq!(
+        (auto.target_milli, auto.default_priority),
+        (Some(2_800), Some(Priority::Low))
+    );
+    assert_eq!(auto.callers.len(), CALLERS_MAX);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Ticks are the agent's decision ticks of 200 ms. "Milli" means thousandths of a dimensionless figure. The values of the
 //! presets, and why they are what they are, stand in `compile`.
 
-use crate::policy::{AdmissionMode, Fallback, Mode, Topology};
+use crate::policy::{AdmissionMode, Caller, Fallback, Mode, Priority, Topology};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -184,6 +184,18 @@ pub struct CompiledAdmission {
     /// Retries that count as first attempts, in permille of attempts.
     #[schemars(range(min = 0, max = 1000))]
     pub retry_budget_permille: i32,
+    /// Overload that is regulated to, in thousandths of calm; with Auto only (absent with Auto: from an operator for which
+    /// the field did not act, and nothing is refused).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1500, max = 8000))]
+    pub target_milli: Option<i32>,
+    /// Class of callers that no rule names; with Auto only (absent: Normal).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_priority: Option<Priority>,
+    /// Rules that put callers into classes, with Auto only; the first that matches wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub callers: Vec<Caller>,
 }
 
 /// What the kernel does when the agent is silent.

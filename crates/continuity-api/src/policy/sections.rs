@@ -61,6 +61,9 @@ pub enum Priority {
     Bulk,
 }
 
+/// Most rules of one policy.
+pub const CALLERS_MAX: usize = 16;
+
 /// A rule that puts callers into a class.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -185,9 +188,9 @@ fn enabled() -> bool {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum AdmissionMode {
     /// Never refuse.
+    #[default]
     Off,
     /// Refuse when capacity is gone.
-    #[default]
     Auto,
 }
 
@@ -195,8 +198,8 @@ pub enum AdmissionMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Admission {
-    /// Off never refuses a connection; Auto refuses early what capacity cannot carry, lowest class first. One of Off, Auto
-    /// (default Auto).
+    /// Off never refuses a connection; Auto refuses early what capacity cannot carry, lowest class first, with ECONNREFUSED.
+    /// One of Off, Auto (default Off).
     #[serde(default)]
     pub mode: AdmissionMode,
     /// Part of demand that is let through even when nothing seems to work, in permille, 1 to 1000 (default 10).
@@ -222,7 +225,7 @@ impl Admission {
 impl Default for Admission {
     fn default() -> Self {
         Self {
-            mode: AdmissionMode::Auto,
+            mode: AdmissionMode::Off,
             survival_permille: Self::default_survival(),
             retry_budget_permille: Self::default_retry_budget(),
         }

@@ -64,6 +64,11 @@ fn what_the_agent_runs_by_default_is_what_the_law_was_measured_with() {
         law,
         SetConfig {
             seed: law.seed,
+            // Admission is asked for; the law's own default is what it was measured with.
+            admission: field::AdmissionConfig {
+                mode: field::AdmissionMode::Off,
+                ..preset.admission
+            },
             ..preset
         }
     );
