@@ -37,6 +37,13 @@ impl PodId {
         (length == 36).then_some(Self(value))
     }
 
+    /// Half of it, for maps with keys of eight bytes: two pods of a node that share it have odds below 10⁻¹⁴.
+    #[must_use]
+    pub fn short(self) -> u64 {
+        let [high, low] = [self.0 >> 64, self.0 & u128::from(u64::MAX)];
+        u64::try_from(high ^ low).unwrap_or(0)
+    }
+
     /// Whether a directory of this name is the pod's cgroup.
     pub(crate) fn is_named(self, directory: &str) -> bool {
         if let Some(uid) = directory.strip_prefix("pod") {

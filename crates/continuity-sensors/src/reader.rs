@@ -6,6 +6,7 @@ mod file;
 mod group;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::{Layout, NodeSample, PodId, PodSample, Pressure, Reading, SensorError};
@@ -109,6 +110,20 @@ impl Reader {
         }
         self.sample.at = now;
         &self.sample
+    }
+
+    /// Ids of the cgroups of these pods, their containers' included, in the unified hierarchy. Pods without one are left out.
+    #[must_use]
+    pub fn cgroups(&self, pods: &[PodId]) -> BTreeMap<PodId, Vec<u64>> {
+        let unified = self
+            .sample
+            .layout
+            .known()
+            .and_then(|layout| layout.unified.as_deref());
+        match unified {
+            Some(unified) if !pods.is_empty() => walk::identities(unified, pods),
+            _ => BTreeMap::new(),
+        }
     }
 
     /// Hierarchies, and the pods that are not placed or whose place is gone.

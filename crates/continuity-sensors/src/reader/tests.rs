@@ -191,6 +191,34 @@ fn a_pod_is_found_under_either_driver_and_its_worst_container_counts() {
 }
 
 #[test]
+fn the_cgroups_of_a_caller_are_its_pods_and_those_of_its_containers() {
+    use std::collections::BTreeSet;
+    use std::os::unix::fs::MetadataExt as _;
+
+    let node = Node::new();
+    let directory = format!("cgroup/kubepods/burstable/pod{UID}");
+    node.pod(&directory, 900);
+    node.pod(
+        "cgroup/kubepods/burstable/pod11111111-3c1f-4a0e-9a55-6a3a7c0a1d11",
+        900,
+    );
+    node.put(&format!("{directory}/cri-2/init.scope/cgroup.procs"), "");
+    let mut reader = node.reader();
+    reader.read(SECOND);
+    let known = reader.cgroups(&[pod()]);
+    let inode = |path: &str| fs::metadata(node.0.join(path)).expect("there").ino();
+    let expected: BTreeSet<u64> = ["", "/cri-1", "/cri-2", "/cri-2/init.scope"]
+        .iter()
+        .map(|below| inode(&format!("{directory}{below}")))
+        .collect();
+    assert_eq!(known.len(), 1, "nobody asked for the other pod");
+    assert_eq!(known[&pod()].iter().copied().collect::<BTreeSet<_>>(), expected);
+    assert!(reader.cgroups(&[]).is_empty());
+    node.remove(&directory);
+    assert!(reader.cgroups(&[pod()]).is_empty());
+}
+
+#[test]
 fn limits_in_version_1_are_read_beside_pressure_in_version_2() {
     let node = Node::new();
     node.put("cgroup/unified/cgroup.controllers", "\n");

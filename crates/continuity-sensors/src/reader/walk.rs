@@ -3,6 +3,8 @@
 //! The kubelet may put its cgroups below a root of its own, and a test node several levels deep, so the first levels are
 //! searched for a directory named `kubepods…`; inside it a pod is at most two levels down.
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::{Layout, PodId};
@@ -13,6 +15,9 @@ const MOST_LEVELS: usize = 4;
 const MOST_DIRECTORIES: usize = 2_048;
 /// Classes are one level, pods the next.
 const POD_LEVELS: usize = 2;
+/// Containers are one level below their pod; what they make themselves another. A pod has a dozen of both at most.
+const CONTAINER_LEVELS: usize = 2;
+const MOST_CONTAINERS: usize = 16;
 
 /// For each wanted pod, its directory in each hierarchy: (hierarchy, directory).
 pub(super) fn pods(layout: &Layout, wanted: &[PodId]) -> Vec<Vec<(PathBuf, PathBuf)>> {
@@ -29,6 +34,33 @@ pub(super) fn pods(layout: &Layout, wanted: &[PodId]) -> Vec<Vec<(PathBuf, PathB
                 false
             });
         }
+    }
+    found
+}
+
+/// For each wanted pod that is there, the ids of its cgroup and of those below it: a socket's cgroup is its container's.
+pub(super) fn identities(unified: &Path, wanted: &[PodId]) -> BTreeMap<PodId, Vec<u64>> {
+    let mut found: BTreeMap<PodId, Vec<u64>> = BTreeMap::new();
+    let mut budget = MOST_DIRECTORIES;
+    let mut places = Vec::new();
+    for root in kubepods(unified, &mut budget) {
+        below(&root, POD_LEVELS, &mut budget, &mut |name, path| {
+            let pod = wanted.iter().find(|pod| pod.is_named(name));
+            places.extend(pod.map(|pod| (*pod, path.to_owned())));
+            pod.is_none()
+        });
+    }
+    for (pod, place) in places {
+        let ids = found.entry(pod).or_default();
+        let mut take = |path: &Path| {
+            let id = std::fs::metadata(path).map(|known| known.ino());
+            ids.extend(id.ok().filter(|_| ids.len() < MOST_CONTAINERS));
+        };
+        take(&place);
+        below(&place, CONTAINER_LEVELS, &mut budget, &mut |_, path| {
+            take(path);
+            true
+        });
     }
     found
 }
