@@ -87,7 +87,8 @@ pub fn desire(inventory: &Inventory, vantage: Vantage<'_>) -> Desired {
     let mut desired = Desired::default();
     for (key, plan) in inventory.plans.iter() {
         let known = slices.get(&plan.service).map_or(&[][..], Vec::as_slice);
-        match lanes(key, plan, inventory.services.get(&plan.service), known, vantage) {
+        let service = inventory.services.get(&plan.service);
+        match lanes(key, plan, service, known, (inventory, vantage)) {
             Ok(lanes) => desired.lanes.extend(lanes),
             Err(cause) => {
                 desired.idle.push(idle(key, plan, cause));
@@ -113,7 +114,7 @@ fn lanes(
     plan: &PlanRecord,
     service: Option<&ServiceRecord>,
     slices: &[&SliceRecord],
-    vantage: Vantage<'_>,
+    (inventory, vantage): (&Inventory, Vantage<'_>),
 ) -> Result<Vec<(LaneKey, Arc<Lane>)>, Cause> {
     if plan.transport == Transport::Sctp {
         return Err(Cause::Transport);
@@ -128,6 +129,11 @@ fn lanes(
         Exposure::Pending => return Err(Cause::Pending),
     }
     let port = service.port(plan.port, plan.transport).ok_or(Cause::PortGone)?;
+    let policy = plan.policy_for(vantage);
+    // A datagram is no connect that could be refused.
+    let refusable = plan.transport == Transport::Tcp;
+    let gate = policy.gate.as_ref().filter(|_| refusable);
+    let gate = gate.map(|gate| inventory.gate(gate, &key.0));
     let mut built = Vec::with_capacity(service.addresses.len());
     for family in [Family::V4, Family::V6] {
         let reach = Reach::of(service, port, family, vantage);
@@ -139,7 +145,9 @@ fn lanes(
             set: key.1.clone(),
             family,
         };
-        let lane = lane(&key, plan, service, reach, &known(slices, port, family), vantage)?;
+        let known = known(slices, port, family);
+        let mut lane = lane(&key, plan, service, reach, &known, vantage)?;
+        lane.gate.clone_from(&gate);
         built.push((key, Arc::new(lane)));
     }
     Ok(built)
@@ -256,6 +264,7 @@ fn lane(
         law,
         failsafe: policy.failsafe,
         fallback: policy.fallback,
+        gate: None,
         advice: plan.advice.clone(),
         record: plan.record.clone().filter(|wish| wish.names(vantage.node)),
     })

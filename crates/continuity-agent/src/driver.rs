@@ -188,6 +188,7 @@ impl<D: Dataplane, F: FnMut() -> Result<D, Refused>> Driver<D, F> {
         }
         if let Some(node) = &mut self.node {
             let begun = Instant::now();
+            node.place(self.board.cgroups());
             node.tick(wall_millis());
             self.board.took(begun.elapsed());
             for action in node.actions() {

@@ -60,6 +60,7 @@ pub(crate) fn plan(mode: Mode) -> PlanRecord {
             law: SetConfig::default(),
             failsafe: FailsafeTimes::default(),
             fallback: Fallback::PassThrough,
+            gate: None,
         },
         trial: None,
         advice: SlowAdvice {

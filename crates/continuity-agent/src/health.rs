@@ -4,6 +4,7 @@
 //! the kernel and the first lists were complete, or that the node cannot do it and says so: then kube-proxy serves and a
 //! roll-out must not stall on it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +15,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use continuity_sensors::NodeSample;
+use continuity_sensors::{NodeSample, PodId};
 use prometheus::{Histogram, HistogramVec};
 
 use crate::cluster::backoff::Refusal;
@@ -39,6 +40,7 @@ pub struct Board {
     verified: AtomicBool,
     snapshot: Mutex<Arc<Snapshot>>,
     sensed: Mutex<Arc<NodeSample>>,
+    cgroups: Mutex<Arc<BTreeMap<PodId, Vec<u64>>>>,
     reports_written: AtomicU64,
     reports_failed: [AtomicU64; REPORT_SLOTS],
     watch_failures: [AtomicU64; REPORT_SLOTS],
@@ -76,6 +78,7 @@ impl Default for Board {
             verified: AtomicBool::new(false),
             snapshot: Mutex::default(),
             sensed: Mutex::default(),
+            cgroups: Mutex::default(),
             reports_written: AtomicU64::new(0),
             reports_failed: Default::default(),
             watch_failures: Default::default(),
@@ -172,6 +175,20 @@ impl Board {
     #[must_use]
     pub const fn actions(&self) -> Option<&HistogramVec> {
         self.actions.as_ref()
+    }
+
+    /// The cgroups of calling pods; the same ones change nothing.
+    pub fn place(&self, cgroups: BTreeMap<PodId, Vec<u64>>) {
+        let mut known = self.cgroups.lock().unwrap_or_else(PoisonError::into_inner);
+        if **known != cgroups {
+            *known = Arc::new(cgroups);
+        }
+    }
+
+    /// The cgroups of calling pods as they were last found.
+    #[must_use]
+    pub fn cgroups(&self) -> Arc<BTreeMap<PodId, Vec<u64>>> {
+        Arc::clone(&self.cgroups.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A report was written.

@@ -13,6 +13,7 @@ use continuity_field::{BackendId, Locality, SetConfig, VerdictKind};
 use continuity_sensors::PodId;
 
 use crate::cluster::service::ServiceKey;
+use crate::gate::Gate;
 use crate::recorder::Wish;
 use crate::select::Grade;
 
@@ -144,6 +145,8 @@ pub struct Lane {
     pub failsafe: FailsafeTimes,
     /// What it does then.
     pub fallback: Fallback,
+    /// Admission, where the policy asks for it.
+    pub gate: Option<Gate>,
     /// Advice.
     pub advice: SlowAdvice,
     /// Somebody wants a record of what is decided.

@@ -17,6 +17,7 @@ pub mod error;
 #[cfg(test)]
 mod fixture;
 pub mod forecast;
+pub mod gate;
 pub mod health;
 pub mod identity;
 pub mod lane;

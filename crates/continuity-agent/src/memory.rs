@@ -5,8 +5,9 @@
 //! kernel's clock in it stay valid.
 //!
 //! Form, little-endian, no gaps: mark `CTYM`, version u16, length u16 and bytes of the law's form, regime u8, count u8,
-//! since i64, sentence; then for each backend: id u64, state u8, since i64, late since u64 (0 = not late), sentence. A
-//! sentence is its length u16 and UTF-8. Another form is refused as a whole, never guessed at.
+//! since i64, sentence; then for each backend: id u64, state u8, since i64, late since u64 (0 = not late), sentence; then,
+//! where a set has admission, length u16 and bytes of that law's form. A sentence is its length u16 and UTF-8. Another form
+//! is refused as a whole, never guessed at.
 
 use continuity_dataplane::wire::Learned;
 use continuity_field::{BackendId, BackendState, Regime};
@@ -73,9 +74,18 @@ pub struct Memory {
     pub backends: Vec<Remembered>,
 }
 
+/// What the laws learned, as they wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forms<'a> {
+    /// The law of balancing.
+    pub law: &'a [u8],
+    /// The law of admission.
+    pub admission: &'a [u8],
+}
+
 impl Memory {
-    /// Writes the page: the law's form, then as much of this as fits.
-    pub fn write(mut self, law: &[u8], page: &mut Vec<u8>) {
+    /// Writes the page: the law's form, as much of this as fits, and admission's form, which is empty where there is none.
+    pub fn write(mut self, law: &[u8], admission: &[u8], page: &mut Vec<u8>) {
         page.clear();
         page.extend_from_slice(&MARK);
         page.extend_from_slice(&VERSION.to_le_bytes());
@@ -93,6 +103,11 @@ impl Memory {
         self.backends
             .sort_by_key(|backend| (std::cmp::Reverse(weight(backend.state)), backend.id));
         let mut count = 0;
+        let room = Learned::CAPACITY.saturating_sub(if admission.is_empty() {
+            0
+        } else {
+            2 + admission.len()
+        });
         for backend in self.backends.iter().take(MOST_BACKENDS) {
             let before = page.len();
             page.extend_from_slice(&backend.id.0.to_le_bytes());
@@ -100,22 +115,25 @@ impl Memory {
             page.extend_from_slice(&backend.since_millis.to_le_bytes());
             page.extend_from_slice(&backend.late_since.unwrap_or(0).to_le_bytes());
             text(backend.reason.as_bytes(), page);
-            if page.len() > Learned::CAPACITY {
+            if page.len() > room {
                 page.truncate(before);
                 break;
             }
             count += 1;
+        }
+        if !admission.is_empty() && page.len() <= room {
+            text(admission, page);
         }
         if let Some(place) = page.get_mut(count_at) {
             *place = count;
         }
     }
 
-    /// Reads a page: what people were told, and the law's form.
+    /// Reads a page: what people were told, and the forms of both laws; admission's is empty where there is none.
     ///
     /// # Errors
     /// When the page is not one of this version, or damaged.
-    pub fn read(page: &[u8]) -> Result<(Self, &[u8]), MemoryError> {
+    pub fn read(page: &[u8]) -> Result<(Self, Forms<'_>), MemoryError> {
         let mut rest = Reader(page);
         if rest.bytes::<4>().map_err(|_| MemoryError::Mark)? != MARK {
             return Err(MemoryError::Mark);
@@ -148,7 +166,8 @@ impl Memory {
                 reason: rest.sentence()?,
             });
         }
-        Ok((memory, law))
+        let admission = if rest.0.is_empty() { &[] } else { rest.slice()? };
+        Ok((memory, Forms { law, admission }))
     }
 }
 

@@ -10,6 +10,7 @@ use continuity_dataplane::{
     Completeness, Dataplane, Desired as PlaneDesired, DesiredBackend, DesiredSet, Error, Mended, Rejection,
 };
 use continuity_field::{BackendSample, Locality, Nanos};
+use continuity_sensors::PodId;
 
 use crate::desire::Desired;
 use crate::lane::{Lane, LaneKey};
@@ -20,6 +21,9 @@ use crate::track::{Instant, Track};
 
 /// What the law learnt is kept this often; in between a crash loses at most that much. One page a set.
 const KEEP_EVERY: u64 = 10_000_000_000;
+
+/// What is in flight is compared with the sockets this often: half a millisecond at the size of the socket table.
+const AUDIT_EVERY: u64 = 1_000_000_000;
 
 /// The loop's state.
 pub struct NodeLoop<D> {
@@ -32,6 +36,9 @@ pub struct NodeLoop<D> {
     page: Vec<u8>,
     kept: u64,
     kept_transitions: u64,
+    cgroups: Arc<BTreeMap<PodId, Vec<u64>>>,
+    callers_stale: bool,
+    audited: u64,
     tally: Tally,
     sink: Option<Sink>,
     actions: Vec<Nanos>,
@@ -52,6 +59,9 @@ impl<D: Dataplane> NodeLoop<D> {
             page: Vec::new(),
             kept: 0,
             kept_transitions: 0,
+            cgroups: Arc::default(),
+            callers_stale: true,
+            audited: 0,
             tally: Tally::default(),
             sink: None,
             actions: Vec::new(),
@@ -190,8 +200,61 @@ impl<D: Dataplane> NodeLoop<D> {
         }
         self.desired = desired;
         self.adopted = true;
+        self.callers_stale = true;
+        self.know_callers();
         self.keep(now);
         Ok(())
+    }
+
+    /// Takes where the cgroups of calling pods are.
+    pub fn place(&mut self, cgroups: Arc<BTreeMap<PodId, Vec<u64>>>) {
+        if !Arc::ptr_eq(&self.cgroups, &cgroups) {
+            self.cgroups = cgroups;
+            self.callers_stale = true;
+        }
+    }
+
+    /// Tells the maps who calls, after pods, policies or cgroups changed.
+    fn know_callers(&mut self) {
+        if !std::mem::take(&mut self.callers_stale) {
+            return;
+        }
+        let tracks = self.tracks.values();
+        let callers: Vec<_> = tracks.flat_map(|track| track.callers(&self.cgroups)).collect();
+        match self.plane.know_callers(&callers) {
+            Ok(0) => {}
+            Ok(left_out) => tracing::warn!(left_out, "callers left out, they have the default class"),
+            Err(error) => {
+                self.tally.errors += 1;
+                self.callers_stale = true;
+                tracing::warn!(%error, "callers not written, trying again");
+            }
+        }
+    }
+
+    /// Compares what is in flight with the sockets that hold it, every second.
+    fn audit(&mut self, now: Instant) {
+        if now.kernel.saturating_sub(self.audited) < AUDIT_EVERY {
+            return;
+        }
+        self.audited = now.kernel;
+        let tracks = self.tracks.values();
+        let parkings: Vec<_> = tracks.filter_map(|track| track.parking(now)).collect();
+        if parkings.is_empty() {
+            return;
+        }
+        match self.plane.audit(&parkings) {
+            Ok(found) => {
+                for held in &found {
+                    let own = self.tracks.values_mut().find(|track| track.id() == held.id);
+                    own.into_iter().for_each(|track| track.audited(held));
+                }
+            }
+            Err(error) => {
+                self.tally.errors += 1;
+                tracing::warn!(%error, "requests in flight not audited");
+            }
+        }
     }
 
     /// One round of every lane.
@@ -211,6 +274,8 @@ impl<D: Dataplane> NodeLoop<D> {
             }
         }
         self.confer(now);
+        self.know_callers();
+        self.audit(now);
         self.keep(now);
     }
 

@@ -41,7 +41,9 @@ pub fn run(mut reader: Reader, board: &Weak<Board>) {
     let began = Instant::now();
     let mut forecaster = Forecaster::default();
     while let Some(board) = board.upgrade() {
-        reader.watch(&pods(&board.snapshot()));
+        let snapshot = board.snapshot();
+        reader.watch(&pods(&snapshot));
+        board.place(reader.cgroups(&callers(&snapshot)));
         let now = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let sample = Arc::new(reader.read(now).clone());
         let wall_millis = jiff::Timestamp::now().as_millisecond();
@@ -62,6 +64,18 @@ fn pods(snapshot: &Snapshot) -> Vec<PodId> {
     pods.sort_unstable();
     pods.dedup();
     pods
+}
+
+/// Pods of this node that call a set whose policy asks for admission, each once.
+fn callers(snapshot: &Snapshot) -> Vec<PodId> {
+    let gates = snapshot.lanes.iter().filter_map(|lane| lane.lane.gate.as_ref());
+    let mut callers: Vec<PodId> = gates
+        .flat_map(|gate| gate.callers.iter())
+        .map(|caller| caller.uid)
+        .collect();
+    callers.sort_unstable();
+    callers.dedup();
+    callers
 }
 
 /// The signals as lines of the capability report; those that were not read yet are left out.

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use continuity_api::Time;
+use continuity_dataplane::wire::AdmissionTraffic;
 use continuity_dataplane::{CapabilityReport, Failsafe, Mended};
+use continuity_field::admission::{LEVELS, Posture};
 use continuity_field::{BackendState, Enforcement, NodeDemand, Regime};
 
 use crate::desire::Idle;
@@ -124,6 +126,21 @@ pub struct TotalShot {
     pub failed: u64,
 }
 
+/// Admission of a lane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GateShot {
+    /// Since when it enforces what it enforces.
+    pub since: Time,
+    /// Why it last changed, one sentence; empty before the first change.
+    pub reason: String,
+    /// Figures of the law.
+    pub posture: Posture,
+    /// Part of each level's connects that may come, permille.
+    pub gates_permille: [u32; LEVELS],
+    /// Counters of the kernel; `None` in Observe.
+    pub traffic: Option<AdmissionTraffic>,
+}
+
 /// One lane.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LaneShot {
@@ -141,6 +158,8 @@ pub struct LaneShot {
     pub reason: String,
     /// What the kernel is asked to enforce.
     pub enforcement: Enforcement,
+    /// Admission, where the policy asks for it.
+    pub gate: Option<GateShot>,
     /// Pressure, thousandths.
     pub pressure_milli: u32,
     /// Rates.

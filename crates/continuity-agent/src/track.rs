@@ -3,6 +3,7 @@
 //! `observe` fills samples, `decide` asks the law, `project` publishes if it changed. In Observe everything runs but the
 //! publish: what is reported there is what Enforce would have done.
 
+mod gate;
 mod notes;
 mod resume;
 pub(crate) mod sibling;
@@ -12,11 +13,14 @@ mod view;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use continuity_dataplane::{BackendIndex, Dataplane, Error, Field, Mode, SetCounters, SetId};
+use continuity_dataplane::{
+    BackendIndex, Dataplane, DesiredCaller, Error, Field, Held, Mode, Parking, SetCounters, SetId,
+};
 use continuity_field::histogram::BUCKETS;
 use continuity_field::{
     Advice, BackendId, BackendSample, Nanos, Regression, Samples, SetState, Verdict, step,
 };
+use continuity_sensors::PodId;
 use continuity_trace::digest;
 
 use crate::lane::{Lane, LaneKey};
@@ -26,6 +30,7 @@ use crate::project::{Armed, differs, project};
 use crate::rate::{Answers, Flow};
 use crate::recorder::{Recorder, Sink};
 use crate::select::Grade;
+use gate::Gatekeeper;
 use notes::{Hearsay, Notes};
 use resume::Resume;
 
@@ -53,6 +58,8 @@ struct Flows {
     steered: Flow,
     accepted: Flow,
     refused: Flow,
+    /// Of the refused, by admission.
+    shed: Flow,
     failed: Flow,
 }
 
@@ -77,6 +84,7 @@ pub struct Track {
     flows: Flows,
     answers: Answers,
     notes: Notes,
+    gatekeeper: Gatekeeper,
     resume: Resume,
     refusal: String,
     sink: Option<Sink>,
@@ -94,7 +102,8 @@ impl Track {
         taken_over: bool,
         now: Instant,
     ) -> Self {
-        let (notes, state) = learned.map_or_else(Default::default, |page| recall(&key, page, now));
+        let (notes, state, gatekeeper) =
+            learned.map_or_else(Default::default, |page| recall(&key, page, now));
         Self {
             id: key.id(),
             key,
@@ -114,6 +123,7 @@ impl Track {
             flows: Flows::default(),
             answers: Answers::default(),
             notes,
+            gatekeeper,
             resume: if taken_over {
                 Resume::Unread
             } else {
@@ -156,11 +166,36 @@ impl Track {
         self.last_read.is_some() || !self.refusal.is_empty()
     }
 
+    /// The lane's callers as the dataplane knows them.
+    #[must_use]
+    pub fn callers(&self, cgroups: &BTreeMap<PodId, Vec<u64>>) -> Vec<DesiredCaller> {
+        Gatekeeper::callers(self.id, &self.lane, cgroups)
+    }
+
+    /// What the next audit is to look for; `None` where nothing is limited.
+    #[must_use]
+    pub fn parking(&self, now: Instant) -> Option<Parking> {
+        let limited = self.refusal.is_empty();
+        self.gatekeeper
+            .parking(self.id, &self.lane, now)
+            .filter(|_| limited)
+    }
+
+    /// What an audit found.
+    pub const fn audited(&mut self, held: &Held) {
+        self.gatekeeper.audited(held);
+    }
+
     /// Writes the page that the next agent reads; `law` is room for the law's form.
     pub fn save(&self, law: &mut Vec<u8>, page: &mut Vec<u8>) {
         law.clear();
         self.state.save(law);
-        self.notes.memory().write(law, page);
+        let length = law.len();
+        if self.lane.gate.is_some() {
+            self.gatekeeper.save(law);
+        }
+        let (law, admission) = law.split_at_checked(length).unwrap_or_default();
+        self.notes.memory().write(law, admission, page);
     }
 
     /// Takes a new desired state, after the dataplane was reconciled with it.
@@ -173,6 +208,7 @@ impl Track {
             // Another role's counters are no continuation, and the first field of Enforce must be published.
             self.meters.clear();
             self.published = None;
+            self.gatekeeper.turn();
         }
         self.meters
             .retain(|id, _| lane.backends.iter().any(|backend| backend.id == *id));
@@ -232,6 +268,12 @@ impl Track {
         let interval = self.last_read.map_or(0, |last| now.kernel.saturating_sub(last));
         self.last_read = Some(now.kernel);
         self.observe(&counters, samples, interval, now);
+        // What admission cannot do keeps nobody from being balanced.
+        let gated = self
+            .gatekeeper
+            .tick(plane, (&self.id, &*self.lane), samples, Nanos(interval), now);
+        let shed = *gated.as_ref().unwrap_or(&0);
+        self.count(&counters, shed, Nanos(interval).as_secs_f64());
         let mut verdicts = [self.verdicts.as_slice(), self.resume.verdicts(), &self.heard].concat();
         verdict::release_spent(
             &mut verdicts,
@@ -267,7 +309,8 @@ impl Track {
             self.notes.take(outcome, &self.lane, &hearsay, now);
         }
         self.resume.settle(outcome);
-        self.project(plane)
+        let published = self.project(plane)?;
+        gated.map(|_| published)
     }
 
     /// Fills the samples and the figures for people.
@@ -309,11 +352,11 @@ impl Track {
         self.answers.add(&turnaround);
         self.flows.failed.add(failed, seconds);
         self.flows.accepted.add(accepted, seconds);
-        self.count(counters, seconds);
     }
 
-    /// Rates of the kernel's own decisions.
-    fn count(&mut self, counters: &SetCounters, seconds: f64) {
+    /// Rates of the kernel's own decisions; `shed` connects were refused by admission, which counts them apart.
+    fn count(&mut self, counters: &SetCounters, shed: u64, seconds: f64) {
+        self.flows.shed.add(shed, seconds);
         let traffic = &counters.decisions;
         let passed = [
             traffic.passed_hold,
@@ -335,15 +378,17 @@ impl Track {
             refused: traffic.refused_empty,
         };
         if let Some(before) = self.decided.replace(now) {
-            self.flows
-                .offered
-                .add(now.offered.wrapping_sub(before.offered), seconds);
+            self.flows.offered.add(
+                now.offered.wrapping_sub(before.offered).wrapping_add(shed),
+                seconds,
+            );
             self.flows
                 .steered
                 .add(now.steered.wrapping_sub(before.steered), seconds);
-            self.flows
-                .refused
-                .add(now.refused.wrapping_sub(before.refused), seconds);
+            self.flows.refused.add(
+                now.refused.wrapping_sub(before.refused).wrapping_add(shed),
+                seconds,
+            );
         }
     }
 
@@ -371,18 +416,19 @@ impl Track {
     }
 }
 
-/// What an earlier agent left: what it told people, and the law's state. A part that cannot be read is done without.
-fn recall(key: &LaneKey, page: &[u8], now: Instant) -> (Notes, SetState) {
-    let (memory, law) = match Memory::read(page) {
+/// What an earlier agent left: what it told people, and the states of the laws. A part that cannot be read is done without.
+fn recall(key: &LaneKey, page: &[u8], now: Instant) -> (Notes, SetState, Gatekeeper) {
+    let (memory, forms) = match Memory::read(page) {
         Ok(parts) => parts,
         Err(error) => {
             tracing::info!(set = %key.set, %error, "what was learned is not taken over");
             return Default::default();
         }
     };
-    let state = SetState::restore(law).unwrap_or_else(|error| {
+    let gatekeeper = Gatekeeper::recall(forms.admission, &key.set);
+    let state = SetState::restore(forms.law).unwrap_or_else(|error| {
         tracing::info!(set = %key.set, %error, "what the law learned is not taken over");
         SetState::default()
     });
-    (Notes::recall(memory, now), state)
+    (Notes::recall(memory, now), state, gatekeeper)
 }

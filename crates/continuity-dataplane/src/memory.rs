@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr};
 
 use continuity_wire::{
     Admission, AdmissionTraffic, Backend, CallerKey, CallerValue, Control, Endpoint, Limits, Record,
-    SCHEMA_VERSION, ServiceKey, ServiceValue, Set, Traffic,
+    SCHEMA_VERSION, ServiceKey, ServiceValue, Set, SetTraffic, Traffic,
 };
 
 use crate::{
@@ -199,6 +199,22 @@ impl Engine<Memory> {
         let mut traffic: Traffic = tables.server.load(index * tables.shards)?;
         change(&mut traffic);
         tables.server.store(index * tables.shards, &traffic)
+    }
+
+    /// Plays the kernel: changes what was decided for a set.
+    ///
+    /// # Errors
+    /// When the set is unknown.
+    pub fn count_decisions(
+        &mut self,
+        set: &SetId,
+        change: impl FnOnce(&mut SetTraffic),
+    ) -> Result<(), Error> {
+        let index = self.set_index(set)?;
+        let tables = self.tables();
+        let mut traffic: SetTraffic = tables.decisions.load(index * tables.shards)?;
+        change(&mut traffic);
+        tables.decisions.store(index * tables.shards, &traffic)
     }
 
     /// Plays the kernel: changes what admission counts of a set.

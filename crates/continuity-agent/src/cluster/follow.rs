@@ -36,10 +36,30 @@ pub fn follow<K>(api: Api<K>, labels: Option<&str>) -> impl Stream<Item = Happen
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let mut config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
+    let mut config = config();
     if let Some(labels) = labels {
         config = config.labels(labels);
     }
+    patient(api, config)
+}
+
+/// Follows every object whose fields are these.
+pub fn follow_fields<K>(api: Api<K>, fields: &str) -> impl Stream<Item = Happening<K>> + Send + use<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    patient(api, config().fields(fields))
+}
+
+fn config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE)
+}
+
+/// Events, with waits after errors.
+fn patient<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = Happening<K>> + Send + use<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
     let events = watcher(api, config).boxed();
     unfold(
         (events, Backoff::default(), None),

@@ -1,20 +1,21 @@
-//! The three watches as one stream of changes into the inventory, and a letter to the loop when the desired state changed.
+//! The watches as one stream of changes into the inventory, and a letter to the loop when the desired state changed.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use continuity_api::{EquivalencePlan, labels};
+use futures::FutureExt as _;
 use futures::stream::{Stream, StreamExt, select_all};
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::watcher::Event;
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::follow::{Happening, follow};
+use super::follow::{Happening, follow, follow_fields};
 use super::inventory::{Inventory, ObjectKey};
 use super::plan::PlanRecord;
 use crate::desire::{Desired, desire};
@@ -38,10 +39,16 @@ enum Change {
     Plan(Happening<DeserializeGuard<EquivalencePlan>>),
     Service(Happening<Service>),
     Slice(Happening<EndpointSlice>),
+    Pod(Happening<PartialObjectMeta<Pod>>),
+    Namespace(Happening<PartialObjectMeta<Namespace>>),
 }
 
-/// Everything the API server says, without an end.
-fn changes(client: &Client) -> impl Stream<Item = Change> + Send + use<> {
+/// Everything the API server says, without an end. Pods and namespaces are watched from when a plan first asks for admission.
+fn changes(
+    client: &Client,
+    node: &str,
+    gated: &watch::Receiver<bool>,
+) -> impl Stream<Item = Change> + Send + use<> {
     let not_headless = format!("{},!{}", labels::SERVICE_NAME, labels::HEADLESS);
     let plans = follow(
         Api::<DeserializeGuard<EquivalencePlan>>::all(client.clone()),
@@ -49,16 +56,34 @@ fn changes(client: &Client) -> impl Stream<Item = Change> + Send + use<> {
     );
     let services = follow(Api::<Service>::all(client.clone()), None);
     let slices = follow(Api::<EndpointSlice>::all(client.clone()), Some(&not_headless));
+    let here = format!("spec.nodeName={node}");
+    let pods = follow_fields(Api::<PartialObjectMeta<Pod>>::all(client.clone()), &here);
+    let pods = once_true(gated.clone(), pods);
+    let namespaces = follow(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), None);
+    let namespaces = once_true(gated.clone(), namespaces);
     select_all([
         plans.map(Change::Plan).boxed(),
         services.map(Change::Service).boxed(),
         slices.map(Change::Slice).boxed(),
+        pods.map(Change::Pod).boxed(),
+        namespaces.map(Change::Namespace).boxed(),
     ])
+}
+
+/// A stream that is first asked when this became true.
+fn once_true<T>(mut wanted: watch::Receiver<bool>, stream: impl Stream<Item = T>) -> impl Stream<Item = T> {
+    let begun = async move {
+        // Only a sender that is gone ends the wait otherwise, and then nobody listens either.
+        let _ = wanted.wait_for(|wanted| *wanted).await;
+        stream
+    };
+    begun.flatten_stream()
 }
 
 /// Follows the cluster and posts what the loop should do.
 pub struct Intake {
     inventory: Inventory,
+    gated: watch::Sender<bool>,
     node: String,
     addresses: Vec<IpAddr>,
     posted: Option<Arc<Desired>>,
@@ -77,6 +102,7 @@ impl Intake {
     ) -> Self {
         Self {
             inventory: Inventory::default(),
+            gated: watch::Sender::new(false),
             node: node.to_owned(),
             addresses,
             posted: None,
@@ -87,7 +113,7 @@ impl Intake {
 
     /// Runs for the life of the process.
     pub async fn run(mut self, client: &Client, mut zone: watch::Receiver<Zone>) {
-        let mut changes = changes(client);
+        let mut changes = changes(client, &self.node, &self.gated.subscribe());
         let patience = Instant::now() + ZONE_PATIENCE;
         let mut settle: Option<Instant> = None;
         loop {
@@ -118,14 +144,22 @@ impl Intake {
             Change::Plan(Happening::Event(event)) => self.inventory.plan(map(event, read_plan)),
             Change::Service(Happening::Event(event)) => self.inventory.service(&event),
             Change::Slice(Happening::Event(event)) => self.inventory.slice(&event),
+            Change::Pod(Happening::Event(event)) => self.inventory.pod(event),
+            Change::Namespace(Happening::Event(event)) => self.inventory.namespace(event),
             Change::Plan(Happening::Trouble(refusal))
             | Change::Service(Happening::Trouble(refusal))
-            | Change::Slice(Happening::Trouble(refusal)) => {
+            | Change::Slice(Happening::Trouble(refusal))
+            | Change::Pod(Happening::Trouble(refusal))
+            | Change::Namespace(Happening::Trouble(refusal)) => {
                 self.board.watch_failed(refusal);
                 false
             }
         };
         self.board.refused_records(self.inventory.refused());
+        if changed && self.inventory.gated() {
+            self.gated
+                .send_if_modified(|gated| !std::mem::replace(gated, true));
+        }
         changed
     }
 

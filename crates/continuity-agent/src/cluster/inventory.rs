@@ -6,14 +6,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use continuity_dataplane::capacity;
-use k8s_openapi::api::core::v1::Service;
+use continuity_sensors::PodId;
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::core::{ObjectMeta, PartialObjectMeta};
 use kube::runtime::watcher::Event;
 
 use super::endpoint::{Names, SliceRecord};
 use super::plan::PlanRecord;
 use super::service::{ServiceKey, ServiceRecord};
 use super::shelf::Shelf;
+use crate::gate::{Gate, GatePolicy, MOST_PODS, PodRecord};
 
 // One set a plan and family; a plan beyond the maps could never be carried out.
 const _: () = assert!(MAX_PLANS <= capacity::SETS as usize);
@@ -27,6 +30,9 @@ pub const MAX_SERVICES: usize = 20_000;
 /// Slices followed: one or two a Service; an empty record is about 150 bytes.
 pub const MAX_SLICES: usize = 40_000;
 
+/// Namespaces whose labels are kept: the size at which a cluster's API server is no longer tested.
+pub const MAX_NAMESPACES: usize = 10_000;
+
 /// Key of a plan or a slice: namespace and name.
 pub type ObjectKey = (Box<str>, Box<str>);
 
@@ -39,6 +45,10 @@ pub struct Inventory {
     pub services: Shelf<ServiceKey, ServiceRecord>,
     /// Slices.
     pub slices: Shelf<ObjectKey, SliceRecord>,
+    /// Pods of this node, by which callers are known.
+    pub pods: Shelf<ObjectKey, PodRecord>,
+    /// Labels of namespaces, by which rules select callers.
+    pub namespaces: Shelf<Box<str>, BTreeMap<String, String>>,
     names: Names,
 }
 
@@ -48,6 +58,8 @@ impl Default for Inventory {
             plans: Shelf::new(MAX_PLANS),
             services: Shelf::new(MAX_SERVICES),
             slices: Shelf::new(MAX_SLICES),
+            pods: Shelf::new(MOST_PODS),
+            namespaces: Shelf::new(MAX_NAMESPACES),
             names: Names::default(),
         }
     }
@@ -67,6 +79,8 @@ impl Inventory {
             .refused()
             .saturating_add(self.services.refused())
             .saturating_add(self.slices.refused())
+            .saturating_add(self.pods.refused())
+            .saturating_add(self.namespaces.refused())
     }
 
     /// Takes an event of the plan watch; the record is `None` for an object that could not be read. True when the
@@ -150,6 +164,60 @@ impl Inventory {
         }
     }
 
+    /// Takes an event of the watch on this node's pods. Who calls is of interest only where a plan asks for admission.
+    pub fn pod(&mut self, event: Event<PartialObjectMeta<Pod>>) -> bool {
+        let changed = match event {
+            Event::Init => {
+                self.pods.begin();
+                false
+            }
+            Event::InitDone => self.pods.finish(),
+            Event::Apply(object) | Event::InitApply(object) => {
+                let Some((key, record)) = pod_record(object.metadata) else {
+                    return false;
+                };
+                self.pods.put(key, record)
+            }
+            Event::Delete(object) => {
+                pod_record(object.metadata).is_some_and(|(key, _)| self.pods.remove(&key))
+            }
+        };
+        changed && self.gated()
+    }
+
+    /// Takes an event of the watch on namespaces.
+    pub fn namespace(&mut self, event: Event<PartialObjectMeta<Namespace>>) -> bool {
+        let name = |metadata: &ObjectMeta| metadata.name.as_deref().map(Box::<str>::from);
+        let changed = match event {
+            Event::Init => {
+                self.namespaces.begin();
+                false
+            }
+            Event::InitDone => self.namespaces.finish(),
+            Event::Apply(object) | Event::InitApply(object) => {
+                let labels = object.metadata.labels.clone().unwrap_or_default();
+                name(&object.metadata).is_some_and(|name| self.namespaces.put(name, labels))
+            }
+            Event::Delete(object) => name(&object.metadata).is_some_and(|name| self.namespaces.remove(&name)),
+        };
+        changed && self.gated()
+    }
+
+    /// Some plan asks for admission.
+    #[must_use]
+    pub fn gated(&self) -> bool {
+        self.plans.iter().any(|(_, plan)| plan.is_gated())
+    }
+
+    /// Admission of a lane of that namespace, with the callers that are known. A pod that is not known yet has the default
+    /// class; nothing waits for it.
+    #[must_use]
+    pub fn gate(&self, policy: &GatePolicy, namespace: &str) -> Gate {
+        policy.among(namespace, self.pods.iter(), |name| {
+            self.namespaces.get(&Box::from(name))
+        })
+    }
+
     /// Slices of the Services that plans name, by Service, in one pass.
     #[must_use]
     pub fn planned_slices(&self) -> BTreeMap<&ServiceKey, Vec<&SliceRecord>> {
@@ -167,6 +235,15 @@ impl Inventory {
     fn planned(&self, key: &ServiceKey) -> bool {
         self.plans.iter().any(|(_, plan)| plan.service == *key)
     }
+}
+
+fn pod_record(metadata: ObjectMeta) -> Option<(ObjectKey, PodRecord)> {
+    let key = (metadata.namespace?.into(), metadata.name?.into());
+    let record = PodRecord {
+        uid: PodId::new(&metadata.uid?)?,
+        labels: metadata.labels.unwrap_or_default(),
+    };
+    Some((key, record))
 }
 
 fn service_key(object: &Service) -> Option<ServiceKey> {

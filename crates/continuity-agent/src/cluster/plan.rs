@@ -7,18 +7,21 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use continuity_api::plan::{
-    Advice, Candidate, CompiledIsolation, CompiledObjectives, CompiledPolicy, VerdictAction,
+    Advice, Candidate, CompiledAdmission, CompiledIsolation, CompiledObjectives, CompiledPolicy,
+    VerdictAction,
 };
-use continuity_api::policy::{AdmissionMode, Fallback, Mode, Topology};
+use continuity_api::policy::{AdmissionMode, Fallback, Mode, Priority, Topology};
 use continuity_api::record::{ANNOTATION, Wish};
 use continuity_api::target::Protocol;
 use continuity_api::{EquivalencePlan, plan};
 use continuity_dataplane as dataplane;
 use continuity_field as field;
+use continuity_field::admission::Class;
 use continuity_field::{BackendId, Nanos, SetConfig, VerdictKind, WorkloadProfile};
 
 use super::inventory::ObjectKey;
 use super::service::{ServiceKey, Transport};
+use crate::gate::{GatePolicy, MOST_RULES, Rule};
 use crate::lane::{SharedVerdict, SlowAdvice, backend_id};
 use crate::select::Vantage;
 
@@ -33,6 +36,8 @@ pub struct NodePolicy {
     pub failsafe: dataplane::FailsafeTimes,
     /// What it does then.
     pub fallback: dataplane::Fallback,
+    /// Admission, where it is asked for.
+    pub gate: Option<GatePolicy>,
 }
 
 /// A policy that some nodes try.
@@ -107,6 +112,13 @@ impl PlanRecord {
         Some(((namespace.into(), name.into()), record))
     }
 
+    /// Its policy, or the one on trial, asks for admission.
+    #[must_use]
+    pub fn is_gated(&self) -> bool {
+        let trial = self.trial.as_ref().and_then(|trial| trial.policy.gate.as_ref());
+        self.stable.gate.is_some() || trial.is_some()
+    }
+
     /// The policy that this node runs.
     #[must_use]
     pub fn policy_for(&self, vantage: Vantage<'_>) -> &NodePolicy {
@@ -155,6 +167,41 @@ fn policy(compiled: &CompiledPolicy) -> NodePolicy {
             Fallback::PassThrough => dataplane::Fallback::PassThrough,
             Fallback::LastKnownAlive => dataplane::Fallback::LastKnownAlive,
         },
+        gate: gate(&compiled.admission),
+    }
+}
+
+/// Admission, where it is asked for. A plan with Auto and without a target is from an operator for which the field did not
+/// act, and whose default it was: nobody asked.
+fn gate(compiled: &CompiledAdmission) -> Option<GatePolicy> {
+    let target = compiled
+        .target_milli
+        .filter(|_| compiled.mode == AdmissionMode::Auto)?;
+    let rules = compiled.callers.iter().take(MOST_RULES).map(|caller| Rule {
+        pods: caller.pod_selector.clone(),
+        namespaces: caller.namespace_selector.clone(),
+        class: class(caller.priority),
+        weight: count(caller.share).max(1),
+    });
+    Some(GatePolicy {
+        config: field::admission::Config {
+            target_milli: count(target).max(1),
+            survival_permille: count(compiled.survival_permille),
+            retry_budget_permille: count(compiled.retry_budget_permille),
+            ..field::admission::Config::default()
+        },
+        class: class(compiled.default_priority.unwrap_or_default()),
+        rules: rules.collect(),
+    })
+}
+
+const fn class(priority: Priority) -> Class {
+    match priority {
+        Priority::Critical => Class::Critical,
+        Priority::High => Class::High,
+        Priority::Normal => Class::Normal,
+        Priority::Low => Class::Low,
+        Priority::Bulk => Class::Bulk,
     }
 }
 

@@ -30,14 +30,41 @@ fn memory() -> Memory {
 
 fn page(memory: Memory, law: &[u8]) -> Vec<u8> {
     let mut page = Vec::new();
-    memory.write(law, &mut page);
+    memory.write(law, &[], &mut page);
     page
+}
+
+fn forms<'a>(law: &'a [u8], admission: &'a [u8]) -> Forms<'a> {
+    Forms { law, admission }
 }
 
 #[test]
 fn what_was_written_is_read_with_the_laws_form_untouched() {
     let page = page(memory(), b"the law");
-    assert_eq!(Memory::read(&page), Ok((memory(), &b"the law"[..])));
+    assert_eq!(Memory::read(&page), Ok((memory(), forms(b"the law", &[]))));
+}
+
+#[test]
+fn what_admission_learned_stands_behind_a_page_that_is_otherwise_the_same() {
+    let without = page(memory(), b"the law");
+    let mut with = Vec::new();
+    memory().write(b"the law", b"levels", &mut with);
+    assert_eq!(with.get(..without.len()), Some(&without[..]));
+    assert_eq!(Memory::read(&with), Ok((memory(), forms(b"the law", b"levels"))));
+    for cut in without.len() + 1..with.len() {
+        assert!(Memory::read(&with[..cut]).is_err(), "cut at {cut}");
+    }
+}
+
+#[test]
+fn backends_make_room_for_what_admission_learned() {
+    let mut large = memory();
+    large.backends = (0..64).map(|id| backend(id, BackendState::Isolated)).collect();
+    let mut page = Vec::new();
+    large.write(&[0; 3_000], &[7; 60], &mut page);
+    assert!(page.len() <= Learned::CAPACITY, "{}", page.len());
+    let (_, read) = Memory::read(&page).expect("a page");
+    assert_eq!(read, forms(&[0; 3_000], &[7; 60]));
 }
 
 #[test]
@@ -57,8 +84,8 @@ fn a_set_of_any_size_fits_its_page_and_the_isolated_come_first() {
         .collect();
     let page = page(large, &[0; 3_000]);
     assert!(page.len() <= Learned::CAPACITY, "{}", page.len());
-    let (read, law) = Memory::read(&page).expect("a page");
-    assert_eq!(law.len(), 3_000);
+    let (read, forms) = Memory::read(&page).expect("a page");
+    assert_eq!(forms.law.len(), 3_000);
     let isolated = read
         .backends
         .iter()
@@ -71,7 +98,7 @@ fn a_set_of_any_size_fits_its_page_and_the_isolated_come_first() {
 #[test]
 fn a_form_of_the_law_that_leaves_no_room_is_left_out() {
     let page = page(memory(), &[0; Learned::CAPACITY]);
-    assert_eq!(Memory::read(&page), Ok((memory(), &[][..])));
+    assert_eq!(Memory::read(&page), Ok((memory(), forms(&[], &[]))));
 }
 
 #[test]

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use continuity_api::Time;
-use continuity_field::Outcome;
+use continuity_field::{Enforcement, NodeDemand, Outcome, Regime};
 
 use super::Track;
-use crate::snapshot::{BackendShot, LaneShot, RateShot, TotalShot};
+use crate::snapshot::{BackendShot, GateShot, LaneShot, RateShot, TotalShot};
 
 impl Track {
     /// Transitions so far; a rise calls for a snapshot at once.
     #[must_use]
     pub const fn transitions(&self) -> u64 {
-        self.notes.transitions
+        self.notes.transitions + self.gatekeeper.transitions()
     }
 
     /// The picture of this moment.
@@ -20,14 +20,16 @@ impl Track {
     pub fn shot(&self) -> LaneShot {
         let outcome = self.state.outcome();
         let flows = &self.flows;
+        let (regime, since_millis, reason) = self.posture();
         LaneShot {
             key: self.key.clone(),
             lane: Arc::clone(&self.lane),
             epoch: self.epoch,
-            regime: self.notes.regime,
-            since: time(self.notes.regime_since_millis),
-            reason: self.notes.reason.clone(),
-            enforcement: outcome.enforcement,
+            regime,
+            since: time(since_millis),
+            reason: reason.to_owned(),
+            enforcement: self.gate_outcome().map_or(Enforcement::Normal, |gate| gate.mode),
+            gate: self.gate_shot(),
             pressure_milli: outcome.pressure_milli,
             rates: RateShot {
                 offered: flows.offered.rate.milli(),
@@ -45,9 +47,47 @@ impl Track {
             },
             p50_micros: self.answers.quantile(500),
             p99_micros: self.answers.quantile(990),
-            demand: outcome.demand,
+            demand: self.demand(outcome),
             backends: self.backend_shots(outcome),
             refusal: self.refusal.clone(),
+        }
+    }
+
+    /// The worse posture of the two laws, since when and why; among equals the one that refuses speaks.
+    fn posture(&self) -> (Regime, i64, &str) {
+        let notes = &self.notes;
+        let gate = self.gatekeeper.regime(&self.lane);
+        if concern(gate) > 0 && concern(gate) >= concern(notes.regime) {
+            return (gate, self.gatekeeper.since_millis(), self.gatekeeper.reason());
+        }
+        (notes.regime, notes.regime_since_millis, &notes.reason)
+    }
+
+    fn gate_outcome(&self) -> Option<&continuity_field::admission::Outcome> {
+        self.lane.gate.as_ref().map(|_| self.gatekeeper.outcome())
+    }
+
+    fn gate_shot(&self) -> Option<GateShot> {
+        let outcome = self.gate_outcome()?;
+        Some(GateShot {
+            since: time(self.gatekeeper.since_millis()),
+            reason: self.gatekeeper.reason().to_owned(),
+            posture: outcome.posture,
+            gates_permille: outcome.gates_permille,
+            traffic: self.gatekeeper.traffic().copied(),
+        })
+    }
+
+    /// Work that was shed is work that was offered.
+    fn demand(&self, outcome: &Outcome) -> NodeDemand {
+        if self.lane.gate.is_none() {
+            return outcome.demand;
+        }
+        let shed = u64::try_from(self.flows.shed.rate.milli()).unwrap_or(0);
+        NodeDemand {
+            offered_milli_per_second: outcome.demand.offered_milli_per_second.saturating_add(shed),
+            shed_milli_per_second: shed,
+            ..outcome.demand
         }
     }
 
@@ -75,6 +115,16 @@ impl Track {
             })
         });
         shots.collect()
+    }
+}
+
+/// Which of two postures people should hear of.
+const fn concern(regime: Regime) -> u8 {
+    match regime {
+        Regime::Laminar => 0,
+        Regime::Recovery => 1,
+        Regime::Transition => 2,
+        Regime::Crisis => 3,
     }
 }
 

@@ -98,6 +98,37 @@ async fn lists_become_a_letter_to_the_loop() {
         server.asked("GET", "%21service.kubernetes.io%2Fheadless") > 0,
         "headless slices are left out at the server"
     );
+    let about_callers = server.asked("GET", "/api/v1/pods") + server.asked("GET", "/api/v1/namespaces");
+    assert_eq!(about_callers, 0, "who calls matters to admission only");
+    drop(tell);
+    task.abort();
+}
+
+#[tokio::test]
+async fn where_a_plan_asks_for_admission_the_pods_of_this_node_become_its_callers() {
+    let server = Server::start().await;
+    server.gate();
+    let inbox = Arc::new(Mailbox::default());
+    let (tell, zone) = watch::channel(Zone::Known(None));
+    let board = Arc::new(Board::default());
+    let intake = Intake::new("node-1", Vec::new(), Arc::clone(&inbox), board);
+    let client = server.client();
+    let task = tokio::spawn(async move { intake.run(&client, zone).await });
+    let begun = Instant::now();
+    loop {
+        let letter = Arc::clone(&inbox);
+        let wake = tokio::task::spawn_blocking(move || letter.wait(begun + PATIENCE));
+        let Wake::Letter(desired) = wake.await.expect("a reader") else {
+            panic!("no caller in any letter")
+        };
+        let lane = desired.lanes.values().next().expect("a lane");
+        let gate = lane.gate.as_ref().expect("admission");
+        if let Some(caller) = gate.callers.first() {
+            assert_eq!(&*caller.name, "shop/cart");
+            break;
+        }
+    }
+    assert!(server.asked("GET", "fieldSelector=spec.nodeName%3Dnode-1") > 0);
     drop(tell);
     task.abort();
 }

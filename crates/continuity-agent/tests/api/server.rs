@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use continuity_api::policy::{ContinuityPolicySpec, Mode};
+use continuity_api::policy::{Admission, AdmissionMode, ContinuityPolicySpec, Mode};
 use continuity_api::{API_VERSION, compile};
 use futures::StreamExt;
 use kube::{Client, Config};
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 struct Script {
     fail: Option<u16>,
     expire: bool,
+    gated: bool,
     asked: Vec<(String, String)>,
     object: Option<Value>,
     status: Option<Value>,
@@ -52,6 +53,11 @@ impl Server {
     /// Every request gets this code from now on.
     pub(crate) fn fail_with(&self, code: Option<u16>) {
         self.lock().fail = code;
+    }
+
+    /// The plan asks for admission.
+    pub(crate) fn gate(&self) {
+        self.lock().gated = true;
     }
 
     pub(crate) fn expire_next_watch(&self) {
@@ -104,7 +110,10 @@ async fn answer(State(server): State<Server>, request: Request) -> Response {
             list("EndpointSliceList", "discovery.k8s.io/v1", slice())
         }
         ("GET", "/apis/continuity.nity.io/v1alpha1/equivalenceplans") => {
-            list("EquivalencePlanList", API_VERSION, plan())
+            list("EquivalencePlanList", API_VERSION, plan(script.gated))
+        }
+        ("GET", "/api/v1/pods" | "/api/v1/namespaces") => {
+            list("PartialObjectMetadataList", "meta.k8s.io/v1", caller())
         }
         ("GET", "/api/v1/nodes/node-1") => axum::Json(node()).into_response(),
         ("PATCH", path) if path.ends_with("/continuitynodes/node-1") => apply(&mut script, &body),
@@ -164,6 +173,13 @@ fn node() -> Value {
     json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "node-1", "uid": "node-uid", "labels": labels}})
 }
 
+/// A pod of this node, or a namespace: nothing but metadata is read of either.
+fn caller() -> Value {
+    json!({"metadata": {
+        "namespace": "shop", "name": "cart", "uid": "0b7c1c5e-3c1f-4a0e-9a55-6a3a7c0a1d11", "resourceVersion": "3",
+    }})
+}
+
 fn service() -> Value {
     json!({
         "metadata": {"namespace": "shop", "name": "checkout", "uid": "uid-1", "resourceVersion": "1"},
@@ -181,9 +197,18 @@ fn slice() -> Value {
     })
 }
 
-fn plan() -> Value {
+fn plan(gated: bool) -> Value {
+    let mode = if gated {
+        AdmissionMode::Auto
+    } else {
+        AdmissionMode::Off
+    };
     let stable = compile(&ContinuityPolicySpec {
         mode: Mode::Enforce,
+        admission: Admission {
+            mode,
+            ..Admission::default()
+        },
         ..ContinuityPolicySpec::default()
     });
     json!({

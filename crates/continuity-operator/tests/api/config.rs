@@ -56,9 +56,10 @@ async fn the_components_go_together_and_a_real_api_server_takes_all_of_it() {
     let plane = Plane::start("config").await;
     for components in [
         &[][..],
+        &["callers"],
         &["debug"],
         &["external-metrics"],
-        &["external-metrics", "debug"],
+        &["external-metrics", "debug", "callers"],
     ] {
         dry_run(&plane, components);
     }

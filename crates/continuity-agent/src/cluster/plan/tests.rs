@@ -72,6 +72,40 @@ fn what_the_agent_runs_by_default_is_what_the_law_was_measured_with() {
             ..preset
         }
     );
+    assert_eq!(record(spec()).stable.gate, None);
+}
+
+#[test]
+fn admission_arrives_with_its_rules_but_not_from_an_operator_for_which_it_did_not_act() {
+    let caller = continuity_api::policy::Caller {
+        priority: Priority::Critical,
+        share: 300,
+        ..continuity_api::policy::Caller::default()
+    };
+    let mut asked = spec();
+    asked.stable = compile(&ContinuityPolicySpec {
+        response: continuity_api::policy::Response::Strict,
+        admission: continuity_api::policy::Admission {
+            mode: AdmissionMode::Auto,
+            survival_permille: 20,
+            ..continuity_api::policy::Admission::default()
+        },
+        default_priority: Priority::Low,
+        callers: vec![caller],
+        ..ContinuityPolicySpec::default()
+    });
+    assert!(record(asked.clone()).is_gated());
+    let gate = record(asked.clone()).stable.gate.expect("a gate");
+    assert_eq!(
+        (gate.config.target_milli, gate.config.survival_permille),
+        (2_400, 20)
+    );
+    assert_eq!(gate.class, Class::Low);
+    let rules: Vec<_> = gate.rules.iter().map(|rule| (rule.class, rule.weight)).collect();
+    assert_eq!(rules, [(Class::Critical, 300)]);
+
+    asked.stable.admission.target_milli = None;
+    assert_eq!(record(asked).stable.gate, None);
 }
 
 #[test]

@@ -56,6 +56,7 @@ fn shot(lane: Arc<Lane>, regime: field::Regime, isolated: Option<usize>) -> Lane
         since: now(),
         reason: "a reason".to_owned(),
         enforcement: field::Enforcement::Normal,
+        gate: None,
         pressure_milli: 1_310,
         rates: RateShot {
             offered: 500_000,
