@@ -5,6 +5,7 @@
 
 use continuity_api::metrics as name;
 use continuity_dataplane::Mode;
+use continuity_field::admission::Level;
 use continuity_sensors::{NodeSample, Resource, Signal};
 use prometheus::core::Collector;
 use prometheus::{
@@ -31,6 +32,7 @@ pub fn page(board: &Board) -> prometheus::Result<String> {
     plane_metrics(&registry, &snapshot)?;
     node_metrics(&registry, &board.sensed())?;
     forecast_metrics(&registry, board)?;
+    admission_metrics(&registry, &snapshot)?;
     set_metrics(&registry, &snapshot)?;
     TextEncoder::new().encode_to_string(&registry.gather())
 }
@@ -224,6 +226,27 @@ fn pod_metrics(registry: &Registry, node: &NodeSample) -> prometheus::Result<()>
 )]
 fn wide(value: u64) -> f64 {
     value as f64
+}
+
+/// Refusals of all sets; a class that nobody was refused in has no series.
+fn admission_metrics(registry: &Registry, snapshot: &Snapshot) -> prometheus::Result<()> {
+    let refusals = IntCounterVec::new(
+        Opts::new(name::AGENT_ADMISSION_REFUSALS, "Connects that admission refused"),
+        &["class", "reason"],
+    )?;
+    let gates = snapshot
+        .lanes
+        .iter()
+        .filter_map(|lane| lane.gate.as_ref()?.traffic);
+    for traffic in gates {
+        for (reason, counts) in [("full", traffic.full), ("thinned", traffic.thinned)] {
+            for (level, count) in Level::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0) {
+                let class = level.to_string();
+                refusals.with_label_values(&[&*class, reason]).inc_by(count);
+            }
+        }
+    }
+    add(registry, refusals)
 }
 
 fn set_metrics(registry: &Registry, snapshot: &Snapshot) -> prometheus::Result<()> {

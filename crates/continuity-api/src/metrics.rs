@@ -77,5 +77,7 @@ pub const NODE_SIGNAL: &str = "continuity_node_signal_present";
 pub const NODE_PODS: &str = "continuity_node_pods";
 /// Gauge: memory in use of the watched pod that is nearest to its limit, as part of that limit.
 pub const NODE_POD_MEMORY: &str = "continuity_node_pod_memory_worst_ratio";
+/// Counter: connects that admission refused. Labels class, reason.
+pub const AGENT_ADMISSION_REFUSALS: &str = "continuity_agent_admission_refusals_total";
 /// Counter: new connections by set and result. Labels namespace, service, port, result.
 pub const AGENT_CONNECTIONS: &str = "continuity_agent_connections_total";

@@ -11,8 +11,6 @@ mod policy;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use policy::BY_DEFAULT;
-
 use crate::error::Error;
 use crate::output::columns;
 use crate::session::Session;

@@ -13,6 +13,7 @@ use continuity_api::{Condition, Time, policy};
 use continuity_dataplane::Mode;
 use continuity_field as field;
 use continuity_field::NodeDemand;
+use continuity_field::admission::Level;
 use continuity_sensors::NodeSample;
 
 use crate::desire::Idle;
@@ -130,6 +131,7 @@ fn set(shot: &LaneShot, foreseen: &Forecast) -> SetReport {
             policy::Mode::Enforce
         },
         admission: match shot.enforcement {
+            _ if observed => AdmissionState::Normal,
             field::Enforcement::Normal => AdmissionState::Normal,
             field::Enforcement::Soft => AdmissionState::Soft,
             field::Enforcement::Hard => AdmissionState::Hard,
@@ -288,11 +290,33 @@ fn would_have(shot: &LaneShot, backends: &[BackendReport]) -> WouldHave {
             shot.reason
         ),
     };
+    let message = would_refuse(shot).map_or(message.clone(), |refused| format!("{refused}; {message}"));
     WouldHave {
         regime: regime(shot.regime),
         isolated,
         message: message.chars().take(256).collect(),
     }
+}
+
+/// Whom admission would have refused; by the gates, which are what is sure without a connect to ask.
+fn would_refuse(shot: &LaneShot) -> Option<String> {
+    let gate = shot.gate.as_ref()?;
+    let whom = match shot.enforcement {
+        field::Enforcement::Normal => return None,
+        field::Enforcement::Soft => "the lowest classes",
+        field::Enforcement::Hard => "all but the top class and a trickle",
+    };
+    let class = shot
+        .lane
+        .gate
+        .as_ref()
+        .map(|gate| Level::Class(gate.class).index())?;
+    let open = gate.gates_permille.get(class).copied().unwrap_or(1_000);
+    let closed = 1_000_u32.saturating_sub(open) / 10;
+    Some(format!(
+        "refused {whom} and at least {closed} % of callers without a rule: {}",
+        gate.reason
+    ))
 }
 
 fn demand(demand: &NodeDemand) -> DemandReport {

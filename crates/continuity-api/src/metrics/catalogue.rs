@@ -222,6 +222,10 @@ pub const CATALOGUE: &[Entry] = &[
     entry(Agent, Gauge, NODE_POD_MEMORY, &[], Fixed(1),
         "memory in use of the watched pod that is nearest to its limit, as part of it; absent where none has a limit",
         "continuity_node_pod_memory_worst_ratio > 0.9"),
+    // Six levels, two reasons.
+    entry(Agent, Counter, AGENT_ADMISSION_REFUSALS, &["class", "reason"], Fixed(12),
+        "connects that admission refused, over all sets, by class of the caller (`Excess`: above its share) and reason: `full` no slot was free, `thinned` the part of the class that may come was there",
+        "sum by (class, reason) (rate(continuity_agent_admission_refusals_total[1m]))"),
     // 256 sets at most have series of their own on a node.
     entry(Agent, Counter, AGENT_CONNECTIONS, &["namespace", "service", "port", "result"], PerSet(5),
         "new connections: `offered` by clients of this node, `steered`, `refused` by us and `failed` of these, and `accepted` by backends on this node from anywhere",

@@ -129,29 +129,21 @@ pub(super) fn reach(survey: &Survey, _: Timestamp) -> Verdict {
     ))
 }
 
-/// Fields whose default asks for something that this version does not do: on the list of every policy that leaves them
-/// alone, so they tell nothing about one.
-pub(crate) const BY_DEFAULT: [&str; 1] = ["spec.admission.mode"];
-
 pub(super) fn unenforced(survey: &Survey, _: Timestamp) -> Verdict {
     let policies = match &survey.policies {
         Ok(policies) => policies,
         Err(why) => return Verdict::unseen("the policies", why),
     };
     let fields = |policy: &ContinuityPolicy| policy.status.clone().unwrap_or_default().not_yet_enforced;
-    let named = |field: &String| !BY_DEFAULT.contains(&field.as_str());
     let idle: Vec<String> = policies
         .iter()
         .filter_map(|policy| {
-            let named: Vec<String> = fields(policy).into_iter().filter(named).collect();
+            let named: Vec<String> = fields(policy);
             (!named.is_empty()).then(|| format!("{} ({})", place(policy), named.join(", ")))
         })
         .collect();
     if !idle.is_empty() {
         return Verdict::warn(format!("fields that do not act yet in {}", listed(&idle)));
-    }
-    if policies.iter().any(|policy| !fields(policy).is_empty()) {
-        return Verdict::ok(format!("only defaults do not act yet: {}", BY_DEFAULT.join(", ")));
     }
     Verdict::ok("every field that a policy names acts")
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::sample::{Scene, at, key, node, policy, report, service};
-use continuity_api::policy::{Admission, AdmissionMode, Rollout};
+use continuity_api::policy::{Admission, AdmissionMode, Priority, Rollout};
 use continuity_api::selector::Selector;
 use continuity_api::target::TargetRef;
 use serde_json::json;
@@ -242,6 +242,13 @@ fn fields_that_do_not_act_yet_are_named() {
             .iter()
             .all(|condition| condition.type_ != conditions::NOT_YET_ENFORCED)
     );
+
+    asking.spec.default_priority = Priority::Low;
+    let told = status_of(&Scene::new().policy(asking.clone()), "p");
+    assert_eq!(told.not_yet_enforced, vec!["spec.defaultPriority"]);
+    asking.spec.admission.mode = AdmissionMode::Auto;
+    let told = status_of(&Scene::new().policy(asking.clone()), "p");
+    assert!(told.not_yet_enforced.is_empty(), "who calls matters to admission");
 
     asking.spec.balancing.regret_overlay = true;
     let told = status_of(&Scene::new().policy(asking), "p");

@@ -1,7 +1,6 @@
 //! What limits the account or the protection: said even when all is well, since silence would be read as "covered".
 
 use super::Scene;
-use crate::check::BY_DEFAULT;
 use continuity_api::node::{DataplaneState, FailsafeState};
 use continuity_api::policy::Mode;
 
@@ -128,8 +127,7 @@ fn reach(scene: &Scene) -> Option<String> {
 
 fn unenforced(scene: &Scene) -> Option<String> {
     let status = scene.facts.policy.as_ref()?.status.clone()?;
-    let named = |field: &String| !BY_DEFAULT.contains(&field.as_str());
-    let fields: Vec<String> = status.not_yet_enforced.into_iter().filter(named).collect();
+    let fields = status.not_yet_enforced;
     (!fields.is_empty()).then(|| {
         format!(
             "the policy names fields that do not act yet: {}",
