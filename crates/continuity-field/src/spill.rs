@@ -85,6 +85,21 @@ mod tests {
     }
 
     #[test]
+    fn exactly_eight_times_calm_is_no_distress_and_exactly_twice_still_is() {
+        // Powers of two, so that nothing is rounded.
+        let (calm, mut spill) = (13.0, Spill::default());
+        let mut at = |median: f64| {
+            let mut reasons = Vec::new();
+            spill.look(true, Some(median), Some(calm), &mut reasons);
+            reasons.len()
+        };
+        assert_eq!(at(calm + 3.0), 0);
+        assert_eq!(at(calm + 3.01), 1);
+        assert_eq!(at(calm + 1.0), 0);
+        assert_eq!(at(calm + 0.99), 1);
+    }
+
+    #[test]
     fn it_ends_with_the_last_isolation() {
         let mut spill = Spill::default();
         assert_eq!(look(&mut spill, true, 400.0, 20.0), ["Spilled"]);
