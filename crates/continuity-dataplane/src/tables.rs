@@ -14,6 +14,28 @@ use crate::{
     region::{Region, Shape, Source},
 };
 
+/// A set and its banks, in an element of map `sets`.
+const SET: Shape = Shape::part(size_of::<Table>(), offset_of!(Table, set), size_of::<Set>(), 1);
+const BANK: Shape = Shape::part(
+    size_of::<Table>(),
+    offset_of!(Table, banks),
+    size_of::<Bank>(),
+    BANKS,
+);
+/// A backend and its record, in an element of map `backends`.
+const BACKEND: Shape = Shape::part(
+    size_of::<Place>(),
+    offset_of!(Place, backend),
+    size_of::<Backend>(),
+    1,
+);
+const RECORD: Shape = Shape::part(
+    size_of::<Place>(),
+    offset_of!(Place, record),
+    size_of::<Record>(),
+    1,
+);
+
 /// Every array map of a dataplane.
 pub(crate) struct Tables {
     pub(crate) control: Region,
@@ -49,30 +71,12 @@ impl Tables {
         } = sizes;
         let buckets = sizes.buckets();
         let mut part = |name, shape, entries| Ok(Region::new(name, shape, entries, source(name)?));
-        let of_set = |offset, size, each| Shape::part(size_of::<Table>(), offset, size, each);
-        let of_place = |offset, size| Shape::part(size_of::<Place>(), offset, size, 1);
         Ok(Self {
             control: part(map::CONTROL, Shape::whole(size_of::<Control>()), 1)?,
-            sets: part(
-                map::SETS,
-                of_set(offset_of!(Table, set), size_of::<Set>(), 1),
-                sets,
-            )?,
-            banks: part(
-                map::SETS,
-                of_set(offset_of!(Table, banks), size_of::<Bank>(), BANKS),
-                sets,
-            )?,
-            backends: part(
-                map::BACKENDS,
-                of_place(offset_of!(Place, backend), size_of::<Backend>()),
-                backends,
-            )?,
-            records: part(
-                map::BACKENDS,
-                of_place(offset_of!(Place, record), size_of::<Record>()),
-                backends,
-            )?,
+            sets: part(map::SETS, SET, sets)?,
+            banks: part(map::SETS, BANK, sets)?,
+            backends: part(map::BACKENDS, BACKEND, backends)?,
+            records: part(map::BACKENDS, RECORD, backends)?,
             client: part(
                 map::CLIENT_TRAFFIC,
                 Shape::whole(size_of::<Traffic>()),

@@ -173,6 +173,7 @@ fn shot(key: &LaneKey, lane: &Arc<Lane>, mood: &Mood) -> LaneShot {
     let backend = |index| backend(index, !calm && index == 0, share, mood);
     let offered = u64::try_from(OFFERED).unwrap_or(0);
     LaneShot {
+        gate: None,
         key: key.clone(),
         lane: Arc::clone(lane),
         epoch: 1,
