@@ -5,9 +5,10 @@
 //! preflight installs.
 
 use std::fs;
+use std::path::PathBuf;
 use std::panic::resume_unwind;
 use std::process::ExitStatus;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
 use crate::check::{self, cargo};
@@ -48,13 +49,49 @@ const TIERS: [Tier; 3] = [Tier::Check, Tier::Crates, Tier::Cluster];
 
 /// Runs every tier.
 ///
+/// In a run of everything the operator's API tests run beside the first two tiers: they wait more than they compute. The
+/// cluster tier has the machine to itself.
+///
 /// # Errors
 /// What the machine lacks, or [`Error::Findings`] with the tiers that failed.
 pub fn run(args: &TestArgs) -> Result<(), Error> {
     let progress = Progress::new();
     preflight::run(&progress)?;
+    let failed = if everything(args) {
+        match built(&progress) {
+            Ok(()) => thread::scope(|scope| {
+                let beside = scope.spawn(|| api_server(&progress));
+                tiers(args, Some(beside), &progress)
+            }),
+            Err(error) => {
+                let mut failed = vec![format!("building the tests: {error}")];
+                failed.extend(tiers(args, None, &progress));
+                failed
+            }
+        }
+    } else {
+        tiers(args, None, &progress)
+    };
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Findings {
+            summary: failed.join("\n"),
+        })
+    }
+}
+
+/// Whether no tier and no test is named.
+const fn everything(args: &TestArgs) -> bool {
+    args.tier.is_none() && args.filter.is_none()
+}
+
+/// The API tests while they run.
+type Beside<'scope> = ScopedJoinHandle<'scope, Result<(), Error>>;
+
+/// What failed, a line a tier.
+fn tiers(args: &TestArgs, mut beside: Option<Beside<'_>>, progress: &Progress) -> Vec<String> {
     let mut failed = Vec::new();
-    let mut server = None;
     for tier in TIERS
         .into_iter()
         .filter(|tier| args.tier.is_none_or(|only| only == *tier))
@@ -62,8 +99,8 @@ pub fn run(args: &TestArgs) -> Result<(), Error> {
         let begun = Instant::now();
         let result = match tier {
             Tier::Check => check::run(),
-            Tier::Crates => crates(args, &mut server, &progress),
-            Tier::Cluster => on_cluster(args, server.take(), &progress),
+            Tier::Crates => crates(args, beside.take(), progress),
+            Tier::Cluster => on_cluster(args, progress),
         };
         let verdict = if result.is_ok() { "passed" } else { "FAILED" };
         progress.note(&format!(
@@ -74,21 +111,22 @@ pub fn run(args: &TestArgs) -> Result<(), Error> {
             failed.push(format!("tier {tier:?}: {error}"));
         }
     }
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Findings {
-            summary: failed.join("\n"),
-        })
-    }
+    failed
 }
 
-/// Outcome of the operator's API tests, once they have run.
-type Served = Option<Result<(), Error>>;
+/// Builds the tests and what they need, so that those that run beside others find it there.
+fn built(progress: &Progress) -> Result<(), Error> {
+    let step = progress.step("building the tests");
+    let log = paths::target().join("build-tests.log");
+    cargo()
+        .args(["test", "--workspace", "--no-run"])
+        .run_shown(&step, log)?;
+    step.done();
+    Cluster::build(progress).map(drop)
+}
 
-/// The tests of the crates. In a run of all tiers the operator's API tests run beside the wind tunnel: they wait more than
-/// they compute, and it computes only.
-fn crates(args: &TestArgs, served: &mut Served, progress: &Progress) -> Result<(), Error> {
+/// The tests of the crates, and the end of what runs beside them.
+fn crates(args: &TestArgs, beside: Option<Beside<'_>>, progress: &Progress) -> Result<(), Error> {
     let filter = args.filter.as_deref();
     let run = cargo()
         .args(["test", "--workspace", "--no-fail-fast"])
@@ -97,20 +135,17 @@ fn crates(args: &TestArgs, served: &mut Served, progress: &Progress) -> Result<(
     if filter.is_some() {
         return tests;
     }
-    let alerts = alerts();
-    let tunnel = if args.tier.is_none() {
-        Cluster::build(progress)?;
-        thread::scope(|scope| {
-            let server = scope.spawn(|| api_server(progress));
-            let tunnel = tunnel();
-            *served = Some(server.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            tunnel
-        })
-    } else {
-        tunnel()
-    };
+    let rest = alerts().and(tunnel());
     let walk = if args.all { walk() } else { Ok(()) };
-    tests.and(alerts).and(tunnel).and(walk)
+    let server = match beside {
+        Some(beside) => {
+            let ran = beside.join().unwrap_or_else(|panic| resume_unwind(panic));
+            println!("{}", fs::read_to_string(api_log()).unwrap_or_default());
+            ran
+        }
+        None => Ok(()),
+    };
+    tests.and(rest).and(walk).and(server)
 }
 
 /// A million random ticks of the law under its invariants.
@@ -155,10 +190,16 @@ fn passed(what: &str, status: ExitStatus) -> Result<(), Error> {
     })
 }
 
-/// The operator against a real API server of its own, unless that has been, then the faults on the cluster.
-fn on_cluster(args: &TestArgs, served: Served, progress: &Progress) -> Result<(), Error> {
+/// The faults on the cluster; alone, also what runs beside the other tiers in a run of everything.
+fn on_cluster(args: &TestArgs, progress: &Progress) -> Result<(), Error> {
     Cluster::build(progress)?;
-    let server = served.unwrap_or_else(|| api_server(progress));
+    let server = if everything(args) {
+        Ok(())
+    } else {
+        let ran = api_server(progress);
+        println!("{}", fs::read_to_string(api_log()).unwrap_or_default());
+        ran
+    };
     faults(args, progress)?;
     if args.all {
         conformance::run(&ConformanceArgs::default())?;
@@ -166,17 +207,19 @@ fn on_cluster(args: &TestArgs, served: Served, progress: &Progress) -> Result<()
     server
 }
 
-/// Tests that start etcd and kube-apiserver themselves; they are ignored where the cluster parts are not built.
+/// Tests that start etcd and kube-apiserver themselves; they are ignored where the cluster parts are not built. What they
+/// print is in their log, so that it can be shown in one piece.
 fn api_server(progress: &Progress) -> Result<(), Error> {
     let step = progress.step("the operator on a real API server");
-    let log = paths::target().join("api-tests.log");
-    let ran = ignored_tests("api")
+    ignored_tests("api")
         .arg("--test-threads=4")
-        .run_shown(&step, log.clone());
-    println!("{}", fs::read_to_string(&log).unwrap_or_default());
-    ran?;
+        .run_shown(&step, api_log())?;
     step.done();
     Ok(())
+}
+
+fn api_log() -> PathBuf {
+    paths::target().join("api-tests.log")
 }
 
 /// One line a check, as test runners print them, and the count that closes the run.
