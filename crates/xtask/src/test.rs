@@ -5,8 +5,8 @@
 //! preflight installs.
 
 use std::fs;
-use std::path::PathBuf;
 use std::panic::resume_unwind;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
@@ -99,7 +99,7 @@ fn tiers(args: &TestArgs, mut beside: Option<Beside<'_>>, progress: &Progress) -
         let begun = Instant::now();
         let result = match tier {
             Tier::Check => check::run(),
-            Tier::Crates => crates(args, beside.take(), progress),
+            Tier::Crates => crates(args, beside.take()),
             Tier::Cluster => on_cluster(args, progress),
         };
         let verdict = if result.is_ok() { "passed" } else { "FAILED" };
@@ -122,11 +122,11 @@ fn built(progress: &Progress) -> Result<(), Error> {
         .args(["test", "--workspace", "--no-run"])
         .run_shown(&step, log)?;
     step.done();
-    Cluster::build(progress).map(drop)
+    Cluster::build(progress)
 }
 
 /// The tests of the crates, and the end of what runs beside them.
-fn crates(args: &TestArgs, beside: Option<Beside<'_>>, progress: &Progress) -> Result<(), Error> {
+fn crates(args: &TestArgs, beside: Option<Beside<'_>>) -> Result<(), Error> {
     let filter = args.filter.as_deref();
     let run = cargo()
         .args(["test", "--workspace", "--no-fail-fast"])
