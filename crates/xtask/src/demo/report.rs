@@ -118,10 +118,15 @@ fn calm_table(out: &mut String, calm: &Calm) {
     };
     let _ = writeln!(
         out,
-        "Policy: {}. {} blocks; ratio to kube-proxy, geometric mean (upper 95 % bound): p50 {}, p99 {}, connection \
+        "Policy: {}. {} blocks{}; ratio to kube-proxy, geometric mean (upper 95 % bound): p50 {}, p99 {}, connection \
          set-up p50 {}.\n",
         calm.policy,
         calm.blocks.len(),
+        if calm.exchanged {
+            ", half of them with the Services exchanged"
+        } else {
+            ""
+        },
         ratio(|s| s.p50_ms),
         ratio(|s| s.p99_ms),
         ratio(|s| s.connect_p50_us)

@@ -8,7 +8,8 @@ use super::fault;
 use super::goal::Check;
 use super::report::{self, Report};
 use super::residue::{self, Residue};
-use super::{install, refusal, status, table, workload};
+use super::workload::{self, PAIR};
+use super::{install, refusal, status, table};
 use crate::Error;
 use crate::cluster::Cluster;
 use crate::image::{self, Image};
@@ -17,8 +18,8 @@ use crate::progress::Progress;
 
 /// Healthy blocks without a policy: enough to see that the two Services are alike.
 const BLOCKS_WITHOUT: u32 = 3;
-/// Healthy blocks in Enforce: the goal asks for ten.
-const BLOCKS_ENFORCED: u32 = 12;
+/// Healthy blocks in Enforce, half of them with the Services exchanged: the goal asks for ten.
+const BLOCKS_ENFORCED: u32 = 16;
 /// Longest bring-up of a cluster whose parts are built, s.
 const UP_SECONDS: f64 = 60.0;
 /// Longest demo when everything is built, s.
@@ -27,6 +28,8 @@ const DEMO_SECONDS: f64 = 25.0 * 60.0;
 /// The policy that the demo applies is the sample that a user would apply.
 const OBSERVE: &str = "config/samples/observe.yaml";
 const ENFORCE: &str = "config/samples/enforce.yaml";
+/// The same for the other Service of the pair.
+const EXCHANGED: &str = "e2e/manifests/policy/exchanged.yaml";
 
 fn enforce(cluster: &Cluster, progress: &Progress) -> Result<(), Error> {
     let step = progress.step("policies in Enforce");
@@ -40,6 +43,22 @@ fn enforce(cluster: &Cluster, progress: &Progress) -> Result<(), Error> {
     }
     step.done();
     Ok(())
+}
+
+/// Blocks with nothing broken, half of them with the policy on the other Service of the pair.
+fn undisturbed(cluster: &Cluster, progress: &Progress) -> Result<Calm, Error> {
+    let half = BLOCKS_ENFORCED / 2;
+    let step = progress.step("nothing broken, Enforce: paired blocks");
+    let before = Calm::measure(cluster, "Enforce", half, 2, &step)?;
+    step.done();
+    let step = progress.step("nothing broken, the Services exchanged: paired blocks");
+    status::withdraw(cluster, "checkout", PAIR[0])?;
+    status::enforce(cluster, EXCHANGED, "exchanged")?;
+    let after = Calm::measure(cluster, "Enforce", half, 4, &step)?;
+    status::withdraw(cluster, "exchanged", PAIR[1])?;
+    status::enforce(cluster, ENFORCE, "checkout")?;
+    step.done();
+    Ok(before.then_exchanged(after))
 }
 
 /// The whole demo on a cluster of its own; the cluster stays up.
@@ -175,9 +194,7 @@ impl Stage<'_> {
         enforce(cluster, self.progress)?;
         if wanted(engine::NONE) {
             let (calm, checks) = engine.repeats.fair(engine::NONE, self.progress, || {
-                let step = self.progress.step("nothing broken, Enforce: paired blocks");
-                let calm = Calm::measure(cluster, "Enforce", BLOCKS_ENFORCED, 2, &step)?;
-                step.done();
+                let calm = undisturbed(cluster, self.progress)?;
                 let checks = calm.judge();
                 for check in &checks {
                     self.progress.note(&table::line(check));

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::workload::NAMESPACE;
+use super::kernel::Maps;
+use super::workload::{self, NAMESPACE};
 use crate::cluster::{CONTROL, Cluster, layout};
 use crate::image;
 use crate::process::Run;
@@ -69,6 +70,28 @@ pub(super) fn enforce(cluster: &Cluster, file: &str, policy: &str) -> Result<(),
     cluster.kubectl(["apply".as_ref(), "-f".as_ref(), path.as_os_str()])?;
     cluster.wait(&format!("policy {policy} to be Ready"), PATIENCE, || {
         ready(cluster, policy)
+    })
+}
+
+/// Deletes a policy and waits until no node's maps know the Service any more.
+pub(super) fn withdraw(cluster: &Cluster, policy: &str, service: &str) -> Result<(), Error> {
+    cluster.kubectl([
+        "delete",
+        "continuitypolicy",
+        policy,
+        "-n",
+        NAMESPACE,
+        "--ignore-not-found",
+    ])?;
+    let frontend = workload::address(cluster, service)?;
+    cluster.wait(&format!("the nodes to forget {service}"), PATIENCE, || {
+        for node in cluster.nodes() {
+            let maps = Maps::of(cluster, node).map_err(|error| error.to_string())?;
+            if maps.set_at(frontend).is_some() {
+                return Err(format!("{} still has it", node.name()));
+            }
+        }
+        Ok(())
     })
 }
 
