@@ -17,7 +17,7 @@ use crate::paths;
 use crate::progress::Progress;
 
 /// Healthy blocks without a policy: enough to see that the two Services are alike.
-const BLOCKS_WITHOUT: u32 = 3;
+const BLOCKS_WITHOUT: u32 = 4;
 /// Healthy blocks in Enforce, half of them with the Services exchanged: the goal asks for ten.
 const BLOCKS_ENFORCED: u32 = 16;
 /// Longest bring-up of a cluster whose parts are built, s.
