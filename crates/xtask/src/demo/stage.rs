@@ -45,20 +45,17 @@ fn enforce(cluster: &Cluster, progress: &Progress) -> Result<(), Error> {
     Ok(())
 }
 
-/// Blocks with nothing broken, half of them with the policy on the other Service of the pair.
-fn undisturbed(cluster: &Cluster, progress: &Progress) -> Result<Calm, Error> {
-    let half = BLOCKS_ENFORCED / 2;
-    let step = progress.step("nothing broken, Enforce: paired blocks");
-    let before = Calm::measure(cluster, "Enforce", half, 2, &step)?;
-    step.done();
+/// Half of the blocks with nothing broken: the policy on the other Service of the pair. Before the Service that the faults are
+/// for gets its own, so that nothing is taken from that one half-way.
+fn exchanged(cluster: &Cluster, progress: &Progress) -> Result<Calm, Error> {
     let step = progress.step("nothing broken, the Services exchanged: paired blocks");
+    // A cluster that was kept up may have it still.
     status::withdraw(cluster, "checkout", PAIR[0])?;
     status::enforce(cluster, EXCHANGED, "exchanged")?;
-    let after = Calm::measure(cluster, "Enforce", half, 4, &step)?;
+    let calm = Calm::measure(cluster, "Enforce", BLOCKS_ENFORCED / 2, 4, &step)?;
     status::withdraw(cluster, "exchanged", PAIR[1])?;
-    status::enforce(cluster, ENFORCE, "checkout")?;
     step.done();
-    Ok(before.then_exchanged(after))
+    Ok(calm)
 }
 
 /// The whole demo on a cluster of its own; the cluster stays up.
@@ -178,13 +175,18 @@ impl Stage<'_> {
     fn measure(&mut self, cluster: &Cluster, images: &[Image], names: &[&str]) -> Result<(), Error> {
         let wanted = |row: &str| names.is_empty() || names.contains(&row);
         let mut engine = Engine::new(cluster, images, self.progress)?;
+        if wanted(engine::OBSERVE) && self.blocks_without > 0 {
+            let step = self.progress.step("no policy: kube-proxy serves both");
+            let calm = Calm::measure(cluster, "none", self.blocks_without, 1, &step)?;
+            self.report.calm.push(calm);
+            step.done();
+        }
+        let exchanged = if wanted(engine::NONE) {
+            exchanged(cluster, self.progress)?
+        } else {
+            Calm::default()
+        };
         if wanted(engine::OBSERVE) {
-            if self.blocks_without > 0 {
-                let step = self.progress.step("no policy: kube-proxy serves both");
-                let calm = Calm::measure(cluster, "none", self.blocks_without, 1, &step)?;
-                self.report.calm.push(calm);
-                step.done();
-            }
             status::enforce(cluster, OBSERVE, "checkout")?;
             let (trial, checks) = engine.run(&fault::OBSERVED)?;
             self.report.observed = Some(trial);
@@ -194,7 +196,10 @@ impl Stage<'_> {
         enforce(cluster, self.progress)?;
         if wanted(engine::NONE) {
             let (calm, checks) = engine.repeats.fair(engine::NONE, self.progress, || {
-                let calm = undisturbed(cluster, self.progress)?;
+                let step = self.progress.step("nothing broken, Enforce: paired blocks");
+                let calm = Calm::measure(cluster, "Enforce", BLOCKS_ENFORCED / 2, 2, &step)?;
+                step.done();
+                let calm = calm.then_exchanged(exchanged.clone());
                 let checks = calm.judge();
                 for check in &checks {
                     self.progress.note(&table::line(check));
