@@ -52,7 +52,7 @@ static __always_inline int mapped(const __u32 *address)
 	return !address[0] && !address[1] && address[2] == CT_MAPPED;
 }
 
-/* Its address, which the decision needs when the record's score is known. */
+/* A backend's address, which the decision needs when its record's score is known. */
 static __always_inline void touch_backend(__u32 id)
 {
 	struct ct_backend *b = backend_at(id);
@@ -182,7 +182,7 @@ static __always_inline int refuse(void)
 }
 
 /* The bank that decides, or 0 with the reason counted. Loads the word once. */
-static __always_inline struct ct_bank *deciding_bank(struct ct_set *set, __u32 index, __u32 state, __u64 beat,
+static __always_inline struct ct_bank *deciding_bank(struct ct_set *set, __u32 state, __u64 beat,
 						     struct ct_set_traffic *traffic)
 {
 	__u64 word = *(volatile __u64 *)&set->word;
@@ -193,10 +193,10 @@ static __always_inline struct ct_bank *deciding_bank(struct ct_set *set, __u32 i
 		CT_ADD(&traffic->passed_unpublished, 1);
 		return 0;
 	}
-	bank = bank_of(index, word & 1);
+	bank = bank_of(set, word & 1);
 	if (bank && CT_SELDOM(state == CT_HOLD) && came_late(bank, set, beat)) {
 		epoch--;
-		bank = bank_of(index, (word & 1) ^ 1);
+		bank = bank_of(set, (word & 1) ^ 1);
 		if (!bank || !epoch || bank->epoch != epoch || came_late(bank, set, beat)) {
 			CT_ADD(&traffic->passed_hold, 1);
 			return 0;
@@ -276,10 +276,10 @@ static __always_inline struct ct_bank *decider(const struct target *t, int *over
 
 	*over = 0;
 	if (CT_SELDOM(t->state == CT_FALLBACK)) {
-		bank = t->set->flags & CT_SET_LAST_KNOWN_ALIVE ? bank_of(t->index, CT_ALIVE_BANK) : 0;
+		bank = t->set->flags & CT_SET_LAST_KNOWN_ALIVE ? bank_of(t->set, CT_ALIVE_BANK) : 0;
 		return bank && bank->backends ? bank : 0;
 	}
-	bank = deciding_bank(t->set, t->index, t->state, t->beat, t->traffic);
+	bank = deciding_bank(t->set, t->state, t->beat, t->traffic);
 	if (bank && bank->backends)
 		return bank;
 	*over = 1;

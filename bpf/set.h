@@ -22,14 +22,9 @@ static __always_inline struct ct_set_traffic *set_traffic_of(__u32 set)
 	return bpf_map_lookup_elem(&set_traffic, &at);
 }
 
-static __always_inline struct ct_bank *bank_of(__u32 set, __u32 bank)
+static __always_inline struct ct_bank *bank_of(struct ct_set *set, __u32 bank)
 {
-	struct ct_set *s = bpf_map_lookup_elem(&sets, &set);
-
-	if (!s || bank >= CT_BANKS)
-		return 0;
-	CT_OPAQUE(s);
-	return &s->bank[bank];
+	return bank < CT_BANKS ? &set->bank[bank] : 0;
 }
 
 /* Address and owner of a backend. */
@@ -56,7 +51,10 @@ static __always_inline struct ct_bank *present_bank(__u32 set)
 {
 	struct ct_set *s = bpf_map_lookup_elem(&sets, &set);
 
-	return s ? bank_of(set, *(volatile __u64 *)&s->word & 1) : 0;
+	if (!s)
+		return 0;
+	CT_OPAQUE(s);
+	return bank_of(s, *(volatile __u64 *)&s->word & 1);
 }
 
 #endif

@@ -40,7 +40,7 @@ int ct_decide(struct __sk_buff *skb)
 	(void)skb;
 	if (!set || !traffic || !r)
 		return 0;
-	bank = deciding_bank(set, 0, failsafe(set, traffic, beat, now), beat, traffic);
+	bank = deciding_bank(set, failsafe(set, traffic, beat, now), beat, traffic);
 	if (!bank)
 		return 0;
 	epoch = bank->epoch;
