@@ -86,18 +86,7 @@ impl Inventory {
     /// Takes an event of the plan watch; the record is `None` for an object that could not be read. True when the
     /// desired state may have changed.
     pub fn plan(&mut self, event: Event<(ObjectKey, Option<PlanRecord>)>) -> bool {
-        match event {
-            Event::Init => {
-                self.plans.begin();
-                false
-            }
-            Event::InitDone => self.plans.finish(),
-            // An unreadable change leaves the last readable plan in force.
-            Event::Apply((key, record)) | Event::InitApply((key, record)) => {
-                record.is_some_and(|record| self.plans.put(key, record))
-            }
-            Event::Delete((key, _)) => self.plans.remove(&key),
-        }
+        self.plans.take(event, Some)
     }
 
     /// Takes an event of the Service watch.
@@ -166,41 +155,17 @@ impl Inventory {
 
     /// Takes an event of the watch on this node's pods. Who calls is of interest only where a plan asks for admission.
     pub fn pod(&mut self, event: Event<PartialObjectMeta<Pod>>) -> bool {
-        let changed = match event {
-            Event::Init => {
-                self.pods.begin();
-                false
-            }
-            Event::InitDone => self.pods.finish(),
-            Event::Apply(object) | Event::InitApply(object) => {
-                let Some((key, record)) = pod_record(object.metadata) else {
-                    return false;
-                };
-                self.pods.put(key, record)
-            }
-            Event::Delete(object) => {
-                pod_record(object.metadata).is_some_and(|(key, _)| self.pods.remove(&key))
-            }
-        };
-        changed && self.gated()
+        let read = |object: PartialObjectMeta<Pod>| pod_record(object.metadata);
+        self.pods.take(event, read) && self.gated()
     }
 
     /// Takes an event of the watch on namespaces.
     pub fn namespace(&mut self, event: Event<PartialObjectMeta<Namespace>>) -> bool {
-        let name = |metadata: &ObjectMeta| metadata.name.as_deref().map(Box::<str>::from);
-        let changed = match event {
-            Event::Init => {
-                self.namespaces.begin();
-                false
-            }
-            Event::InitDone => self.namespaces.finish(),
-            Event::Apply(object) | Event::InitApply(object) => {
-                let labels = object.metadata.labels.clone().unwrap_or_default();
-                name(&object.metadata).is_some_and(|name| self.namespaces.put(name, labels))
-            }
-            Event::Delete(object) => name(&object.metadata).is_some_and(|name| self.namespaces.remove(&name)),
+        let read = |object: PartialObjectMeta<Namespace>| {
+            let ObjectMeta { name, labels, .. } = object.metadata;
+            Some((Box::from(name?), Some(labels.unwrap_or_default())))
         };
-        changed && self.gated()
+        self.namespaces.take(event, read) && self.gated()
     }
 
     /// Some plan asks for admission.
@@ -237,13 +202,13 @@ impl Inventory {
     }
 }
 
-fn pod_record(metadata: ObjectMeta) -> Option<(ObjectKey, PodRecord)> {
+fn pod_record(metadata: ObjectMeta) -> Option<(ObjectKey, Option<PodRecord>)> {
     let key = (metadata.namespace?.into(), metadata.name?.into());
     let record = PodRecord {
         uid: PodId::new(&metadata.uid?)?,
         labels: metadata.labels.unwrap_or_default(),
     };
-    Some((key, record))
+    Some((key, Some(record)))
 }
 
 fn service_key(object: &Service) -> Option<ServiceKey> {

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use kube::runtime::watcher::Event;
+
 /// One kind of record by its key.
 #[derive(Debug)]
 pub struct Shelf<K, V> {
@@ -25,6 +27,23 @@ impl<K: Ord + Clone, V: PartialEq> Shelf<K, V> {
             complete: false,
             capacity,
             refused: 0,
+        }
+    }
+
+    /// Takes an event of a watch; `read` gives an object's key, and its record unless that cannot be read, which leaves the
+    /// last readable one in force. True when what is in force changed.
+    pub fn take<T>(&mut self, event: Event<T>, read: impl FnOnce(T) -> Option<(K, Option<V>)>) -> bool {
+        match event {
+            Event::Init => {
+                self.begin();
+                false
+            }
+            Event::InitDone => self.finish(),
+            Event::Apply(object) | Event::InitApply(object) => match read(object) {
+                Some((key, Some(record))) => self.put(key, record),
+                _ => false,
+            },
+            Event::Delete(object) => read(object).is_some_and(|(key, _)| self.remove(&key)),
         }
     }
 
