@@ -140,8 +140,7 @@ fn crates(args: &TestArgs, beside: Option<Beside<'_>>) -> Result<(), Error> {
     let server = match beside {
         Some(beside) => {
             let ran = beside.join().unwrap_or_else(|panic| resume_unwind(panic));
-            println!("{}", fs::read_to_string(api_log()).unwrap_or_default());
-            ran
+            shown(ran)
         }
         None => Ok(()),
     };
@@ -196,9 +195,7 @@ fn on_cluster(args: &TestArgs, progress: &Progress) -> Result<(), Error> {
     let server = if everything(args) {
         Ok(())
     } else {
-        let ran = api_server(progress);
-        println!("{}", fs::read_to_string(api_log()).unwrap_or_default());
-        ran
+        shown(api_server(progress))
     };
     faults(args, progress)?;
     if args.all {
@@ -216,6 +213,12 @@ fn api_server(progress: &Progress) -> Result<(), Error> {
         .run_shown(&step, api_log())?;
     step.done();
     Ok(())
+}
+
+/// Shows what the API tests printed.
+fn shown(ran: Result<(), Error>) -> Result<(), Error> {
+    println!("{}", fs::read_to_string(api_log()).unwrap_or_default());
+    ran
 }
 
 fn api_log() -> PathBuf {

@@ -170,8 +170,8 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// The rows of these names, all of them if there is none. First what is no fault: kube-proxy alone and Observe, then
-    /// Enforce with nothing broken.
+    /// The rows of these names, all of them if there is none. First what is no fault: kube-proxy alone, the exchanged half of
+    /// the healthy blocks, Observe, then Enforce with nothing broken.
     fn measure(&mut self, cluster: &Cluster, images: &[Image], names: &[&str]) -> Result<(), Error> {
         let wanted = |row: &str| names.is_empty() || names.contains(&row);
         let mut engine = Engine::new(cluster, images, self.progress)?;
@@ -181,11 +181,8 @@ impl Stage<'_> {
             self.report.calm.push(calm);
             step.done();
         }
-        let exchanged = if wanted(engine::NONE) {
-            exchanged(cluster, self.progress)?
-        } else {
-            Calm::default()
-        };
+        let exchanged = wanted(engine::NONE).then(|| exchanged(cluster, self.progress));
+        let exchanged = exchanged.transpose()?;
         if wanted(engine::OBSERVE) {
             status::enforce(cluster, OBSERVE, "checkout")?;
             let (trial, checks) = engine.run(&fault::OBSERVED)?;
@@ -194,7 +191,7 @@ impl Stage<'_> {
             self.spent("no policy, then Observe");
         }
         enforce(cluster, self.progress)?;
-        if wanted(engine::NONE) {
+        if let Some(exchanged) = exchanged {
             let (calm, checks) = engine.repeats.fair(engine::NONE, self.progress, || {
                 let step = self.progress.step("nothing broken, Enforce: paired blocks");
                 let calm = Calm::measure(cluster, "Enforce", BLOCKS_ENFORCED / 2, 2, &step)?;
