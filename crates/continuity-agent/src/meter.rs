@@ -52,6 +52,8 @@ pub struct Meter {
     ages: AgeReader,
     /// Connections established now, kept alive or not.
     open: u64,
+    /// When an answer was counted last, on the kernel's clock.
+    answered_at: Option<u64>,
 }
 
 /// Penalties fade by one octave (256) a second; time in the record is ns >> 20, so a quarter of it is Q8 octaves.
@@ -100,6 +102,12 @@ impl Meter {
         self.open
     }
 
+    /// It answered at the last read, or in the `span` nanoseconds before `now`.
+    #[must_use]
+    pub fn answered_within(&self, span: u64, now: u64) -> bool {
+        self.answered_at.is_some_and(|at| now.saturating_sub(at) <= span)
+    }
+
     fn measure(&mut self, sample: &mut BackendSample, generation: u32, traffic: &Traffic, now: u64) {
         let generation = (generation, traffic.generation);
         let mark = Mark::of(generation, traffic);
@@ -121,6 +129,9 @@ impl Meter {
             }
         } else {
             self.ages = AgeReader::default();
+        }
+        if sample.answered > 0 {
+            self.answered_at = Some(now);
         }
         self.mark = Some(mark);
         self.open = traffic.open();

@@ -90,6 +90,8 @@ pub(crate) fn heed(
                     backend: track.id,
                     after: now.since(isolation.since),
                 });
+                // How late it was here is no word about how it is now.
+                track.level = None;
                 let_in(track, isolation.since, now);
             }
             _ => {}

@@ -18,6 +18,8 @@ const NEVER_SO_YOUNG: f64 = 17.04;
 const CROWDED: f64 = 1.0;
 /// Looks whose late answers are remembered: 3.2 s.
 const SPELL: usize = 16;
+/// Looks without news after which what a backend showed last says nothing of now: 30 s, ten times the memory of late answers.
+const FRESH: u32 = 150;
 /// Blatantly late is later than this many typical requests, besides an octave beyond gray: a pause shorter than 475 ms
 /// of a standard service is not, and one request in a queue of half a second is the first that is.
 const BLATANT: f64 = 4.75;
@@ -330,6 +332,11 @@ impl Look {
             good_at: Some(now),
             ..Self::default()
         }
+    }
+
+    /// A look brought news within the last half minute.
+    pub(crate) const fn is_fresh(&self) -> bool {
+        self.stale < FRESH
     }
 
     /// Forgets what waited at the last look.

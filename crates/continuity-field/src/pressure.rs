@@ -302,5 +302,22 @@ pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
     }
 }
 
+/// Median of `count` values of which the sorted ones are known and all others are `rest`.
+pub(crate) fn median_among(sorted: &[f64], count: usize, rest: f64) -> Option<f64> {
+    let unknown = count.saturating_sub(sorted.len());
+    let below = sorted.partition_point(|value| *value < rest);
+    let get = |index: usize| match index {
+        index if index < below => sorted.get(index).copied(),
+        index if index < below + unknown => Some(rest),
+        index => sorted.get(index - unknown).copied(),
+    };
+    let all = sorted.len() + unknown;
+    if all % 2 == 1 {
+        get(all / 2)
+    } else {
+        Some((get((all / 2).checked_sub(1)?)? + get(all / 2)?) / 2.0)
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -390,12 +390,25 @@ fn project(
     );
 }
 
+/// Level of the typical backend in use. What is not known is not late: one old answer of one backend says nothing of the
+/// others, and a set in which nobody asks has no pressure.
+fn typical(state: &SetState, calm: f64) -> f64 {
+    let used = state.tracks.iter().filter(|track| track.in_use());
+    let (count, asked) = used.fold((0, false), |(count, asked), track| {
+        (count + 1, asked || track.look.is_fresh())
+    });
+    if asked {
+        pressure::median_among(&state.levels, count, calm).unwrap_or(calm)
+    } else {
+        calm
+    }
+}
+
 /// Regime of the set after a look.
 fn posture(state: &mut SetState, config: &SetConfig, seconds: f64, now: Nanos) {
-    let median = pressure::median(&state.levels);
-    let over = match (median, state.baseline.calm) {
-        (Some(median), Some(calm)) if state.baseline.warm() => {
-            libm::exp2((median - calm - 0.5).clamp(0.0, 10.0))
+    let over = match state.baseline.calm {
+        Some(calm) if state.baseline.warm() => {
+            libm::exp2((typical(state, calm) - calm - 0.5).clamp(0.0, 10.0))
         }
         _ => 1.0,
     };

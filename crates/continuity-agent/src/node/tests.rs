@@ -615,7 +615,17 @@ fn serve_families(node: &mut NodeLoop<MemoryDataplane>, rounds: u32, counts: [u3
 
 /// One tick; each host answers `counts` requests on IPv4 and IPv6.
 fn tick_families(node: &mut NodeLoop<MemoryDataplane>, sick: u64, counts: impl Fn(u8) -> [u32; 2]) {
-    for host in 1..=3_u8 {
+    tick_hosts(node, &[1, 2, 3], sick, counts);
+}
+
+/// One tick in which only these hosts answer.
+fn tick_hosts(
+    node: &mut NodeLoop<MemoryDataplane>,
+    hosts: &[u8],
+    sick: u64,
+    counts: impl Fn(u8) -> [u32; 2],
+) {
+    for &host in hosts {
         let time = if host == 2 { sick } else { 20_000 };
         let [four, six] = counts(host);
         answer(node, &lane_key().id(), address(host, 2), four, time);
@@ -702,6 +712,29 @@ fn a_node_that_stood_still_does_not_take_it_for_the_end_of_a_siblings_word() {
     node.plane_mut().advance(Duration::from_secs(3));
     serve_families(&mut node, 3, [0, 0], 520_000);
     assert_eq!(states(&node), [continuity_field::BackendState::Isolated; 2]);
+}
+
+#[test]
+fn a_family_that_nobody_asks_releases_nobody_whom_others_found_sick() {
+    let mut node = dual();
+    serve_families(&mut node, 300, [10, 10], 20_000);
+    // Nothing reaches the second pod for a while; the other nodes say that it is sick, over IPv4.
+    let quiet = |node: &mut NodeLoop<MemoryDataplane>, rounds: u32| {
+        for _ in 0..rounds {
+            tick_hosts(node, &[1, 3], 20_000, |_| [10, 0]);
+        }
+    };
+    quiet(&mut node, 40);
+    advise(
+        &mut node,
+        Some(continuity_field::VerdictKind::Isolate),
+        60_000,
+        WALL,
+    );
+    quiet(&mut node, 40);
+    let sick = &shot(&node).backends[1];
+    assert_eq!(sick.state, continuity_field::BackendState::Isolated);
+    assert!(sick.hearsay, "{}", sick.reason);
 }
 
 #[test]

@@ -18,6 +18,9 @@ use crate::lane::LaneBackend;
 /// A word holds until the next round, which says it again.
 const EXPIRES: Nanos = Nanos::from_secs(1);
 
+/// An answer older than this is no news: the shortest hold, after which a word of release may act.
+const OF_LATE: Nanos = Nanos::from_secs(2);
+
 /// Lets the two lanes of one set hear one another.
 pub(crate) fn confer(one: &mut Track, other: &mut Track, now: Instant) {
     let (for_one, for_other) = (other.words_for(one, now), one.words_for(other, now));
@@ -68,7 +71,10 @@ impl Track {
             let note = self.notes.backends.get(&ours.id)?;
             let (kind, given) = match note.late_since {
                 Some(since) => (VerdictKind::Isolate, Nanos(since)),
-                None if well(outcome, ours.id) && over(sibling.state.outcome(), theirs.id, note.cured_at) => {
+                None if self.answers(ours.id, now)
+                    && well(outcome, ours.id)
+                    && over(sibling.state.outcome(), theirs.id, note.cured_at) =>
+                {
                     (VerdictKind::Release, Nanos(now.kernel))
                 }
                 None => return None,
@@ -81,6 +87,13 @@ impl Track {
             })
         });
         words.collect()
+    }
+
+    /// Whether it answered here of late: a family that was not asked knows nothing of now.
+    fn answers(&self, id: BackendId, now: Instant) -> bool {
+        self.meters
+            .get(&id)
+            .is_some_and(|meter| meter.answered_within(OF_LATE.0, now.kernel))
     }
 }
 
@@ -98,7 +111,7 @@ fn over(outcome: &Outcome, id: BackendId, cured: Option<u64>) -> bool {
         || is_late(view) && cured.is_some_and(|cured| Nanos(cured) > isolation.since)
 }
 
-/// Whether it is in use and answers.
+/// Whether it is in use and has shown how fast it answers.
 fn well(outcome: &Outcome, id: BackendId) -> bool {
     view(outcome, id).is_some_and(|view| {
         matches!(view.state, BackendState::Normal | BackendState::Returning) && view.latency.is_some()

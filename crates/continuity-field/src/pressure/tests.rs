@@ -246,3 +246,19 @@ fn a_trusted_report_worsens_up_to_two_and_never_betters() {
         assert_eq!(pressure.slow(), 1.0, "slots follow reports by their lean alone");
     }
 }
+
+#[test]
+fn the_median_with_unknown_ones_is_that_of_all_written_out() {
+    for known in 0..6_usize {
+        for unknown in 0..6_usize {
+            for rest in [0.5, 2.0, 2.5, 9.0] {
+                let sorted: Vec<f64> = (1..=known).map(|value| value as f64).collect();
+                let mut all = sorted.clone();
+                all.extend(std::iter::repeat_n(rest, unknown));
+                all.sort_unstable_by(f64::total_cmp);
+                let found = median_among(&sorted, known + unknown, rest);
+                assert_eq!(found, median(&all), "{sorted:?} and {unknown} × {rest}");
+            }
+        }
+    }
+}

@@ -17,7 +17,7 @@ pub(crate) struct Standing {
     drip_due: Nanos,
     tested: bool,
     verdict_given: Nanos,
-    /// Level of its answers, log2 of µs.
+    /// Level of its answers while it is isolated, log2 of µs: its tests are beside it. Who is in use answers anew.
     level: Option<f64>,
 }
 
@@ -41,7 +41,7 @@ impl Standing {
             drip_due: track.drip_due,
             tested: track.tested,
             verdict_given: track.verdict_given,
-            level: track.level,
+            level: track.level.filter(|_| track.isolation().is_some()),
         })
     }
 
@@ -90,6 +90,8 @@ pub(crate) fn recall(tracks: &mut [Track], remembered: &mut Vec<Standing>, now: 
         track.drip_due = standing.drip_due;
         track.tested = standing.tested;
         track.verdict_given = standing.verdict_given;
-        track.level = standing.level;
+        if track.isolation().is_some() {
+            track.level = standing.level;
+        }
     }
 }

@@ -3,8 +3,8 @@
 #![allow(clippy::panic, reason = "a helper of tests outside of a test function")]
 
 use continuity_field::{
-    Advice, BackendId, BackendSample, BackendState, Evidence, Nanos, Outcome, RestoreError, Samples,
-    SetConfig, SetState, step,
+    Advice, BackendId, BackendSample, BackendState, Evidence, Nanos, Outcome, Regime, RestoreError, Samples,
+    SetConfig, SetState, Verdict, VerdictKind, step,
 };
 use proptest::prelude::*;
 
@@ -164,6 +164,22 @@ fn gray(state: &mut SetState, now: Nanos, sick: bool) {
     step(state, &samples, &SetConfig::default(), now);
 }
 
+/// All four answer in so many µs.
+fn all(state: &mut SetState, now: Nanos, micros: u64) {
+    let mut backends: Vec<BackendSample> = (0..4).map(|id| BackendSample::new(BackendId(id))).collect();
+    for sample in &mut backends {
+        (sample.attempts, sample.answered) = (5, 5);
+        sample.turnaround[continuity_field::histogram::bucket(micros)] = 5;
+    }
+    let samples = Samples {
+        interval: Nanos::from_millis(200),
+        backends: &backends,
+        advice: Advice::default(),
+        regression: Default::default(),
+    };
+    step(state, &samples, &SetConfig::default(), now);
+}
+
 #[test]
 fn a_new_process_keeps_the_sick_one_out_with_its_reason_and_its_hold() {
     let (state, now) = with_one_isolated();
@@ -176,6 +192,64 @@ fn a_new_process_keeps_the_sick_one_out_with_its_reason_and_its_hold() {
     assert_eq!((view.state, view.slots), (BackendState::Isolated, 0));
     assert_eq!(view.isolation, Some(before));
     assert!(matches!(before.evidence, Evidence::Latency { .. }));
+}
+
+/// So many looks in which nobody asks anything; others say what `verdicts` say.
+fn silent(state: &mut SetState, now: &mut Nanos, looks: u32, verdicts: &[Verdict]) {
+    let backends: Vec<BackendSample> = (0..4).map(|id| BackendSample::new(BackendId(id))).collect();
+    for _ in 0..looks {
+        *now = *now + Nanos::from_millis(200);
+        let samples = Samples {
+            interval: Nanos::from_millis(200),
+            backends: &backends,
+            advice: Advice {
+                verdicts,
+                ..Advice::default()
+            },
+            regression: Default::default(),
+        };
+        step(state, &samples, &SetConfig::default(), *now);
+    }
+}
+
+#[test]
+fn what_was_late_before_a_restart_is_no_pressure_on_a_set_that_nobody_asks() {
+    let (state, now) = with_one_isolated();
+    let mut page = Vec::new();
+    state.save(&mut page);
+    let mut restored = SetState::restore(&page).unwrap();
+    let mut now = now + Nanos::from_millis(900);
+    silent(&mut restored, &mut now, 50, &[]);
+    let release = Verdict {
+        backend: BackendId(0),
+        kind: VerdictKind::Release,
+        given: now,
+        expires: now + Nanos::from_secs(1),
+    };
+    silent(&mut restored, &mut now, 5, &[release]);
+    assert_eq!(restored.outcome().backends[0].state, BackendState::Returning);
+    silent(&mut restored, &mut now, 200, &[]);
+    let outcome = restored.outcome();
+    assert_eq!((outcome.regime, outcome.pressure_milli), (Regime::Laminar, 1_000));
+}
+
+#[test]
+fn a_crisis_of_a_set_that_nobody_asks_any_more_ends() {
+    let mut state = SetState::default();
+    let mut now = Nanos::from_secs(10);
+    for tick in 0..200 {
+        now = now + Nanos::from_millis(200);
+        all(&mut state, now, if tick < 150 { 20_000 } else { 500_000 });
+    }
+    assert_eq!(state.outcome().regime, Regime::Crisis);
+    silent(&mut state, &mut now, 140, &[]);
+    assert_eq!(
+        state.outcome().regime,
+        Regime::Crisis,
+        "half a minute is kept in mind"
+    );
+    silent(&mut state, &mut now, 400, &[]);
+    assert_eq!(state.outcome().regime, Regime::Laminar);
 }
 
 #[test]
