@@ -43,3 +43,41 @@ pub const BACKENDS_BACK: &str = "BackendsBack";
 pub const ADMISSION_TIGHTENED: &str = "AdmissionTightened";
 /// On a timeline only: admission refuses less than before.
 pub const ADMISSION_RELAXED: &str = "AdmissionRelaxed";
+/// On a timeline only: a policy lost a target, or a port of it, to another policy.
+pub const CONFLICT_LOST: &str = "ConflictLost";
+/// On a timeline only: a policy got back what another one had.
+pub const CONFLICT_WON: &str = "ConflictWon";
+/// On a timeline only: a policy no longer names or selects a target, or the target is gone.
+pub const TARGET_GONE: &str = "TargetGone";
+/// On a timeline only: a node refuses a policy.
+pub const PLAN_REFUSED: &str = "PlanRefused";
+/// On a timeline only: a change of a policy waits before its first node.
+pub const ROLLOUT_WAITS: &str = "RolloutWaits";
+/// On a timeline only: more nodes run a change of a policy.
+pub const ROLLOUT_WIDENED: &str = "RolloutWidened";
+/// On a timeline only: a person keeps a roll-out where it is.
+pub const ROLLOUT_PAUSED: &str = "RolloutPaused";
+/// On a timeline only: a roll-out that was paused may go on.
+pub const ROLLOUT_RESUMED: &str = "RolloutResumed";
+/// On a timeline only: a person took a change of a policy back.
+pub const ROLLOUT_ABORTED: &str = "RolloutAborted";
+/// On a timeline only: a roll-out ended well.
+pub const ROLLOUT_FINISHED: &str = "RolloutFinished";
+/// On a timeline only: a roll-out ended because the policy says something else now, or no longer has the set.
+pub const ROLLOUT_DROPPED: &str = "RolloutDropped";
+/// On a timeline only: a node was heard of for the first time.
+pub const NODE_APPEARED: &str = "NodeAppeared";
+/// On a timeline only: nothing new was heard of a node for so long that it stopped counting.
+pub const NODE_SILENT: &str = "NodeSilent";
+/// On a timeline only: a silent node was heard of again.
+pub const NODE_RETURNED: &str = "NodeReturned";
+/// On a timeline only: a node's kernel was booted anew.
+pub const NODE_REBOOTED: &str = "NodeRebooted";
+/// On a timeline only: another version of the agent runs on a node.
+pub const AGENT_CHANGED: &str = "AgentChanged";
+/// On a timeline only: the agent of a node was started anew.
+pub const AGENT_RESTARTED: &str = "AgentRestarted";
+/// On a timeline only: a node lost what a feature needs.
+pub const CAPABILITY_LOST: &str = "CapabilityLost";
+/// On a timeline only: a node has what a feature needs again.
+pub const CAPABILITY_FOUND: &str = "CapabilityFound";

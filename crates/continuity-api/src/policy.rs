@@ -11,7 +11,7 @@ pub use sections::{
     Admission, AdmissionMode, Balancing, CALLERS_MAX, Caller, Failsafe, Fallback, Isolation, Mode,
     Objectives, Priority, Response, Revisions, Rollout, ScaleHint, Topology, WorkloadProfile,
 };
-pub use status::{ContinuityPolicyStatus, TARGETS_MAX, TargetStatus};
+pub use status::{ContinuityPolicyStatus, ROLLOUTS_MAX, RolloutStatus, TARGETS_MAX, TargetStatus};
 
 use crate::selector::Selector;
 use crate::target::TargetRef;

@@ -1,8 +1,12 @@
-//! EquivalenceTimeline: what happened to one set, for a person who asks why.
+//! EquivalenceTimeline: what happened to one set, policy or node, for a person who asks why.
 //!
-//! One for each set, with the set's name, written on transitions only and by the leader only. Entries are appended and
-//! the eldest fall off at the bounds; nothing is rewritten, and `total` never falls. `mark` is the state that the last
-//! entry led to, so that a new leader finds what happened while nobody wrote. Nothing watches it.
+//! One for each, written on transitions only and by the leader only. Entries are appended and the eldest fall off at the
+//! bounds; nothing is rewritten, and `total` never falls. The mark is the state that the last entry led to, so that a new
+//! leader finds what happened while nobody wrote. Nothing watches it.
+
+mod mark;
+
+pub use mark::{NodeMark, PolicyMark, RolloutMark, TargetMark};
 
 use crate::Time;
 use crate::node::{AdmissionState, Regime};
@@ -11,6 +15,7 @@ use crate::target::{PolicyIdentity, PortIdentity, ServiceIdentity};
 use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// Entries of one object.
 pub const ENTRIES_MAX: usize = 200;
@@ -26,7 +31,33 @@ pub const MARK_WARNED_MAX: usize = 16;
 /// Isolated addresses that the mark remembers; as many as the status of a set names.
 pub const MARK_ADDRESSES_MAX: usize = 16;
 
-/// What happened to one set.
+/// Longest name of an object.
+const NAME_MAX: usize = 253;
+
+/// Name of the timeline of an object: a set's own name, `policy.NAME` beside the policy, `node.NAME` in the namespace of the
+/// installation. A name that would be too long ends in 16 hexadecimal digits of its hash.
+///
+/// The name of a set is a DNS label and has no dot, so no two meet.
+#[must_use]
+pub fn timeline_name(kind: SubjectKind, name: &str) -> String {
+    let whole = match kind {
+        SubjectKind::EquivalenceSet => return name.to_owned(),
+        SubjectKind::ContinuityPolicy => format!("policy.{name}"),
+        SubjectKind::ContinuityNode => format!("node.{name}"),
+    };
+    if whole.len() <= NAME_MAX {
+        return whole;
+    }
+    let hash: String = Sha256::digest(name.as_bytes())
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let kept: String = whole.chars().take(NAME_MAX - hash.len() - 1).collect();
+    format!("{}-{hash}", kept.trim_end_matches(['-', '.']))
+}
+
+/// What happened to one set, policy or node.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "continuity.nity.io",
@@ -37,13 +68,13 @@ pub const MARK_ADDRESSES_MAX: usize = 16;
     shortname = "eqt",
     category = "continuity",
     derive = "PartialEq",
-    doc = "What happened to one Service port: every transition with its reason. Made by the operator; do not edit.",
+    doc = "What happened to one Service port, policy or node: every transition with its reason. Made by the operator; do not edit.",
     selectable = ".spec.service.name",
     printcolumn(
         name = "Service",
         type_ = "string",
         json_path = ".spec.service.name",
-        description = "Service of the set"
+        description = "Service of the set; empty for a policy or node"
     ),
     printcolumn(
         name = "Port",
@@ -81,10 +112,15 @@ pub const MARK_ADDRESSES_MAX: usize = 16;
     }
 ]))]
 pub struct EquivalenceTimelineSpec {
-    /// Service of the set.
-    pub service: ServiceIdentity,
-    /// Port of the set.
-    pub port: PortIdentity,
+    /// What it is about.
+    #[serde(default)]
+    pub about: TimelineSubject,
+    /// Service of the set (default: it is about no set).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceIdentity>,
+    /// Port of the set (default: it is about no set).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<PortIdentity>,
     /// Entries ever written; more than are listed where old ones fell off.
     #[schemars(range(min = 0))]
     pub total: i64,
@@ -95,13 +131,58 @@ pub struct EquivalenceTimelineSpec {
     /// Time of the last entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_time: Option<Time>,
-    /// State that the last entry led to.
-    #[serde(default)]
-    pub mark: TimelineMark,
+    /// State of the set that the last entry led to (default: it is about no set).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<TimelineMark>,
+    /// State of the policy that the last entry led to (default: it is about no policy).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_mark: Option<PolicyMark>,
+    /// State of the node that the last entry led to (default: it is about no node).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_mark: Option<NodeMark>,
     /// Entries, eldest first, at most 200 and of the last 24 h.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200), extend("x-kubernetes-list-type" = "atomic"))]
     pub entries: Vec<TimelineEntry>,
+}
+
+/// Kind of what a timeline is about.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub enum SubjectKind {
+    /// A set.
+    #[default]
+    EquivalenceSet,
+    /// A policy.
+    ContinuityPolicy,
+    /// A node.
+    ContinuityNode,
+}
+
+impl SubjectKind {
+    /// As the API calls it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EquivalenceSet => "EquivalenceSet",
+            Self::ContinuityPolicy => "ContinuityPolicy",
+            Self::ContinuityNode => "ContinuityNode",
+        }
+    }
+}
+
+/// What a timeline is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TimelineSubject {
+    /// EquivalenceSet, ContinuityPolicy or ContinuityNode (default EquivalenceSet).
+    #[serde(default)]
+    pub kind: SubjectKind,
+    /// Its name (default: the timeline's own).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub name: String,
 }
 
 /// One transition.
@@ -113,7 +194,7 @@ pub struct TimelineEntry {
     /// What happened, in CamelCase; the reasons of Events, and those of a timeline alone.
     #[schemars(length(min = 1, max = 64))]
     pub what: String,
-    /// What it happened to, where that is less than the set: an address, a policy.
+    /// What it happened to, where that is less than the whole: an address, a policy, a target.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 128))]
     pub subject: String,
@@ -127,7 +208,7 @@ pub struct TimelineEntry {
     pub action: String,
 }
 
-/// What the next transition is told from.
+/// What the next transition of a set is told from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TimelineMark {
@@ -161,4 +242,26 @@ pub struct TimelineMark {
     /// Its mode.
     #[serde(default)]
     pub mode: Mode,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_timelines_have_one_name_and_each_is_short_enough() {
+        let name = "n".repeat(NAME_MAX);
+        let policy = timeline_name(SubjectKind::ContinuityPolicy, &name);
+        let other = timeline_name(
+            SubjectKind::ContinuityPolicy,
+            &format!("{}m", "n".repeat(NAME_MAX - 1)),
+        );
+        assert!(policy.len() <= NAME_MAX && policy != other, "{policy}");
+        assert_eq!(timeline_name(SubjectKind::ContinuityPolicy, "a"), "policy.a");
+        assert_eq!(timeline_name(SubjectKind::ContinuityNode, "a"), "node.a");
+        assert_eq!(
+            timeline_name(SubjectKind::EquivalenceSet, "a-http-039c3"),
+            "a-http-039c3"
+        );
+    }
 }

@@ -57,9 +57,10 @@ pub enum Command {
         #[arg(long)]
         strict: bool,
     },
-    /// Says on one screen what happens with a Service's traffic, why, what was done and what comes next.
+    /// Says on one screen what happens with a Service's traffic, why, what was done and what comes next; or what happened to a
+    /// policy or node.
     Explain {
-        /// svc/NAME, or the name of an EquivalenceSet (eqs/NAME or NAME).
+        /// svc/NAME, policy/NAME, node/NAME, or the name of an EquivalenceSet (eqs/NAME or NAME).
         #[arg(value_name = "TARGET")]
         target: String,
         /// File of `kubectl continuity snapshot`: explains what it holds, as of its moment, without a cluster.

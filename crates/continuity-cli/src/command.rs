@@ -42,8 +42,8 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
                 now,
                 zone: TimeZone::system(),
             };
-            let accounts = explain::run(&session, &target, &clock).await?;
-            print(&render(&accounts, output, explain::text)?)?;
+            let answer = explain::run(&session, &target, &clock).await?;
+            print(&render(&answer, output, explain::Answer::text)?)?;
             Ok(0)
         }
         Command::Snapshot { file } => keep(&session, now, file).await,
@@ -83,8 +83,8 @@ fn without_cluster(cli: &Cli) -> Result<Option<String>, Error> {
             from: Some(file),
             output,
         } => {
-            let accounts = offline(cli, target, file)?;
-            render(&accounts, *output, explain::text).map(Some)
+            let answer = offline(cli, target, file)?;
+            render(&answer, *output, explain::Answer::text).map(Some)
         }
         Command::Debug {
             page,
@@ -136,7 +136,7 @@ async fn fly(session: &Session, now: Timestamp, wanted: &Record) -> Result<u8, E
 }
 
 /// Explains what a snapshot holds, as of the moment it was taken.
-fn offline(cli: &Cli, target: &str, file: &Path) -> Result<Vec<explain::Account>, Error> {
+fn offline(cli: &Cli, target: &str, file: &Path) -> Result<explain::Answer, Error> {
     let snapshot = snapshot::read(file)?;
     let clock = Clock {
         now: snapshot.taken,

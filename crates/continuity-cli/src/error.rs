@@ -41,11 +41,14 @@ pub enum Error {
     #[error("the cluster does not serve {0}. Install Continuity first: kubectl apply -k config/default")]
     NotInstalled(&'static str),
     /// The target on the command line cannot be read.
-    #[error("`{0}` is neither svc/NAME nor the name of an EquivalenceSet")]
+    #[error("`{0}` is none of svc/NAME, policy/NAME, node/NAME and the name of an EquivalenceSet")]
     Target(String),
     /// No set belongs to the Service, or there is no such set.
     #[error("{0}")]
     NoSet(crate::explain::Absence),
+    /// There is no such object.
+    #[error("{0}")]
+    Unknown(String),
     /// The question was not answered with yes.
     #[error("nothing was changed: the question was not answered with `yes`")]
     Declined,
@@ -144,6 +147,7 @@ impl Error {
         match self {
             Self::Target(_)
             | Self::NoSet(_)
+            | Self::Unknown(_)
             | Self::NotInstalled(_)
             | Self::Image(_)
             | Self::Snapshot(_)

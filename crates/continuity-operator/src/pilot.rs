@@ -64,7 +64,12 @@ pub async fn run(args: Args) -> Result<(), Error> {
         tokio::spawn(debugging(server, stopped.clone()));
     }
     let reporter = reporter(&args);
-    let timelines = timeline::Keeper::start(client.clone(), claimed.clone(), Arc::clone(&metrics));
+    let timelines = timeline::Keeper::start(
+        client.clone(),
+        &args.pod_namespace,
+        claimed.clone(),
+        Arc::clone(&metrics),
+    );
     let writer = Writer::new(client.clone(), Recorder::new(client, reporter));
     let wiring = Wiring {
         board,

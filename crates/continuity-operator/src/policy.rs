@@ -9,17 +9,18 @@ mod target;
 
 pub use condition::Standing;
 pub use pending::not_yet_enforced;
-pub use target::{Outcome, Verdict, verdicts};
+pub use target::{Outcome, Verdict, contested, verdicts};
 
 use crate::moment::Moment;
 use crate::plan;
 use crate::rollout;
 use crate::world::{Key, World};
 use continuity_api::plan::{RolloutPhase, RolloutRecord};
-use continuity_api::policy::{TARGETS_MAX, TargetStatus};
+use continuity_api::policy::{ROLLOUTS_MAX, RolloutStatus, TARGETS_MAX, TargetStatus};
 use continuity_api::{
     CONTROLLER_NAME, Condition, ContinuityPolicy, ContinuityPolicyStatus, conditions, reasons,
 };
+use std::cmp::Reverse;
 
 /// Nodes that run a policy, of those that should.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,8 +31,8 @@ pub struct Progress {
     pub total: usize,
     /// A node's reason to refuse, with its name.
     pub refusal: Option<(String, String)>,
-    /// A roll-out that has not ended well yet; one that was taken back before one under way.
-    pub rollout: Option<RolloutRecord>,
+    /// Roll-outs that have not ended well yet; what was taken back stands first, then what has come furthest.
+    pub rollouts: Vec<RolloutStatus>,
 }
 
 /// The status that `policy` should have.
@@ -68,6 +69,7 @@ pub fn status(world: &World, policy: &ContinuityPolicy, now: Moment) -> Continui
         targets: targets(&verdicts, generation, &previous.targets, now),
         targets_total: i32::try_from(verdicts.len()).unwrap_or(i32::MAX),
         programmed: format!("{}/{}", progress.programmed, progress.total),
+        rollouts: progress.rollouts.into_iter().take(ROLLOUTS_MAX).collect(),
         not_yet_enforced: pending,
         writer_epoch: previous.writer_epoch,
     }
@@ -126,7 +128,7 @@ fn programmed(verdicts: &[Verdict], progress: &Progress) -> Standing {
         programmed,
         total,
         refusal,
-        rollout,
+        rollouts,
     } = progress;
     if !verdicts.is_empty()
         && verdicts
@@ -135,7 +137,7 @@ fn programmed(verdicts: &[Verdict], progress: &Progress) -> Standing {
     {
         return Standing::no(reasons::OVERRIDDEN, "other policies have every target".to_owned());
     }
-    if let Some(record) = rollout {
+    if let Some(record) = rollouts.first() {
         let ran = format!("{programmed} of {total} nodes run this generation");
         return match record.phase {
             RolloutPhase::Halted | RolloutPhase::Aborted => Standing::no(
@@ -184,25 +186,38 @@ fn progress(
     let census = world.census(now);
     let mut asked = Vec::new();
     let mut refusal = None;
-    let mut rollout: Option<RolloutRecord> = None;
+    let mut rollouts = Vec::new();
+    let paused = rollout::Wish::of(policy).paused;
     for verdict in verdicts {
         for port in verdict.outcome.ports() {
             let key = Key::new(namespace, &continuity_api::set_name(&verdict.target.name, port));
             let current = current(world, policy, &key, &verdict.target.name, port);
             refusal = refusal.or_else(|| refused(world, &key, now));
-            if let Some(record) = current.is_some().then(|| staged(world, policy, &key)).flatten()
-                && rollout.as_ref().is_none_or(|worst| worst.phase < record.phase)
-            {
-                rollout = Some(record);
-            }
+            let record = current.is_some().then(|| staged(world, policy, &key)).flatten();
+            rollouts.extend(record.map(|record| shown(&key, record, paused)));
             asked.push((key, current));
         }
     }
+    // Two targets may name one port.
+    rollouts.sort_by_key(|one: &RolloutStatus| (Reverse(one.phase), one.set.clone()));
+    rollouts.dedup_by(|one, other| one.set == other.set);
     Progress {
         programmed: running::count(world, &asked, now),
         total: census.fresh,
         refusal,
-        rollout,
+        rollouts,
+    }
+}
+
+/// A roll-out as the status tells it.
+fn shown(set: &Key, record: RolloutRecord, paused: bool) -> RolloutStatus {
+    RolloutStatus {
+        set: set.name.clone(),
+        phase: record.phase,
+        generation: record.generation,
+        domain: record.domain,
+        reason: record.reason,
+        paused: paused && !record.phase.reverted(),
     }
 }
 

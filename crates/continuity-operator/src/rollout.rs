@@ -18,6 +18,7 @@ pub use judge::Figures;
 use crate::moment::Moment;
 use continuity_api::plan::{Candidate, CompiledPolicy, RolloutPhase, RolloutRecord};
 use continuity_api::policy::{Mode, Rollout};
+use continuity_api::{ContinuityPolicy, labels};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -57,6 +58,21 @@ pub struct Wish {
     pub paused: bool,
     /// Take it back.
     pub aborted: bool,
+}
+
+impl Wish {
+    /// What the spec and the annotation of `policy` say.
+    #[must_use]
+    pub fn of(policy: &ContinuityPolicy) -> Self {
+        let annotations = policy.metadata.annotations.as_ref();
+        let asked = annotations
+            .and_then(|found| found.get(labels::ROLLOUT))
+            .map(String::as_str);
+        Self {
+            paused: policy.spec.rollout.paused || asked == Some(labels::ROLLOUT_PAUSE),
+            aborted: asked == Some(labels::ROLLOUT_ABORT),
+        }
+    }
 }
 
 /// Everything a step is decided from.

@@ -9,6 +9,7 @@ mod census;
 mod claimant;
 mod mark;
 mod node;
+mod portrait;
 mod service;
 mod slice;
 mod table;
@@ -18,6 +19,7 @@ pub use agent::AgentFacts;
 pub use census::Census;
 pub use mark::Marks;
 pub use node::{NodeFacts, STALE_AFTER};
+pub use portrait::{Own, Portrait};
 pub use service::{PortFacts, Reachability, ServiceFacts};
 pub use slice::{BackendFacts, EndpointFacts, SliceFacts};
 pub use table::Table;
@@ -134,6 +136,10 @@ pub struct World {
     reviewed: String,
     /// Nodes that went into quarantine or left it since the last look.
     doubts: Vec<(String, trust::Change)>,
+    /// Nodes that do not count because nothing was heard of them.
+    silent: BTreeSet<String>,
+    /// Nodes of which something changed that people are told.
+    stirred: BTreeSet<String>,
     marks: Marks,
 }
 
@@ -348,6 +354,7 @@ impl World {
     fn absorb_node(&mut self, event: Event<ContinuityNode>, now: Moment) {
         let mut incoming: BTreeMap<String, Vec<SetReport>> = BTreeMap::new();
         let shown = &mut self.shown;
+        let mut pictured = BTreeMap::new();
         let changed = self.nodes.absorb(
             event,
             |node| node.name_any(),
@@ -360,12 +367,17 @@ impl World {
                 let facts = NodeFacts::of(&node, &sets, before, now);
                 agent::note_shown(shown, &node);
                 incoming.insert(node.name_any(), sets);
+                pictured.insert(
+                    node.name_any(),
+                    before.map(|before| (before.own.clone(), before.heard)),
+                );
                 facts
             },
         );
         self.counted.set(None);
         for name in changed {
             self.replace_reports(&name, incoming.remove(&name).unwrap_or_default());
+            self.stir(&name, pictured.remove(&name).flatten());
             self.weigh(&name, now);
         }
     }

@@ -2,14 +2,14 @@
 //! memory needed does not grow with the fleet.
 
 use super::Absence;
+use super::story::history;
 use crate::error::Error;
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 use continuity_api::conditions::ACCEPTED;
 use continuity_api::node::{DataplaneState, FailsafeState, SetReport};
 use continuity_api::{
-    ContinuityNode, ContinuityPolicy, EquivalencePlan, EquivalenceSet, EquivalenceTimeline,
-    EquivalenceTimelineSpec,
+    ContinuityNode, ContinuityPolicy, EquivalencePlan, EquivalenceSet, EquivalenceTimelineSpec,
 };
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{ListParams, ObjectMeta};
@@ -32,6 +32,10 @@ pub enum Target {
     },
     /// An EquivalenceSet.
     Set(String),
+    /// A ContinuityPolicy.
+    Policy(String),
+    /// A node.
+    Node(String),
 }
 
 impl FromStr for Target {
@@ -61,8 +65,23 @@ impl FromStr for Target {
                 })
             }
             "eqs" | "equivalenceset" | "equivalencesets" => Ok(Self::Set(name.to_owned())),
+            "policy" | "ctpol" | "continuitypolicy" | "continuitypolicies" => {
+                Ok(Self::Policy(name.to_owned()))
+            }
+            "node" | "nodes" | "cnode" | "continuitynode" | "continuitynodes" => {
+                Ok(Self::Node(name.to_owned()))
+            }
             _ => Err(wrong()),
         }
+    }
+}
+
+impl Target {
+    /// That it is neither a Service nor a set, where only these will do.
+    fn unfit(name: &str) -> Error {
+        Error::Unknown(format!(
+            "{name} is a policy or a node and has no set of its own: name svc/NAME:PORT, or a set"
+        ))
     }
 }
 
@@ -114,7 +133,7 @@ pub(super) async fn gather(session: &Session, target: &Target) -> Result<Vec<Fac
             .get_opt(policy)
             .await
             .map_err(Error::api("get", format!("ContinuityPolicy {policy}")))?;
-        let timeline = history(session, &name).await?;
+        let timeline = history(session, namespace, &name).await?;
         all.push(Facts {
             set,
             plan,
@@ -128,16 +147,6 @@ pub(super) async fn gather(session: &Session, target: &Target) -> Result<Vec<Fac
     Ok(all)
 }
 
-/// The set's timeline. An older installation has none, and a role may leave it out: the present is explained all the same.
-async fn history(session: &Session, name: &str) -> Result<Option<EquivalenceTimelineSpec>, Error> {
-    let timelines: Api<EquivalenceTimeline> = Api::namespaced(session.client.clone(), &session.namespace);
-    match timelines.get_opt(name).await {
-        Ok(found) => Ok(found.map(|found| found.spec)),
-        Err(kube::Error::Api(status)) if status.code == 403 => Ok(None),
-        Err(error) => Err(Error::api("get", format!("EquivalenceTimeline {name}"))(error)),
-    }
-}
-
 /// The facts of every set of the target that a snapshot holds.
 pub(super) fn of_snapshot(snapshot: Snapshot, namespace: &str, target: &Target) -> Result<Vec<Facts>, Error> {
     let here = |metadata: &ObjectMeta| metadata.namespace.as_deref() == Some(namespace);
@@ -145,6 +154,7 @@ pub(super) fn of_snapshot(snapshot: Snapshot, namespace: &str, target: &Target) 
     let wanted = |set: &EquivalenceSet| match target {
         Target::Set(name) => set.name_any() == *name,
         Target::Service { name, .. } => set.spec.service.name == *name,
+        Target::Policy(_) | Target::Node(_) => false,
     };
     let Snapshot {
         sets,
@@ -165,7 +175,9 @@ pub(super) fn of_snapshot(snapshot: Snapshot, namespace: &str, target: &Target) 
     }
     if sets.is_empty() {
         let what = match target {
-            Target::Set(name) | Target::Service { name, .. } => name,
+            Target::Set(name) | Target::Service { name, .. } | Target::Policy(name) | Target::Node(name) => {
+                name
+            }
         };
         return Err(Error::Snapshot(format!(
             "the snapshot has no set of {what} in namespace {namespace}: pass -n NAMESPACE"
@@ -253,6 +265,7 @@ async fn find(session: &Session, target: &Target) -> Result<Vec<EquivalenceSet>,
             }
             choose(sets, name, port.as_deref())
         }
+        Target::Policy(name) | Target::Node(name) => Err(Target::unfit(name)),
     }
 }
 

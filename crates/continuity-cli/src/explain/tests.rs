@@ -1,6 +1,8 @@
 //! Golden screens: the text a person sees in each situation that matters.
 
 use super::*;
+
+mod story;
 use continuity_api::node::{
     BackendReport, BackendState, DataplaneState, DemandReport, FailsafeState, Regime, SetReport,
 };
@@ -423,7 +425,13 @@ fn targets_are_read_as_kubectl_reads_them() {
         "checkout-http-7f3ac".parse::<Target>().expect("a target"),
         Target::Set("checkout-http-7f3ac".into())
     );
-    for wrong in ["", "svc/", "pod/x", "svc/a/b"] {
+    for (text, target) in [
+        ("policy/checkout", Target::Policy("checkout".into())),
+        ("node/node-1", Target::Node("node-1".into())),
+    ] {
+        assert_eq!(text.parse::<Target>().expect("a target"), target);
+    }
+    for wrong in ["", "svc/", "pod/x", "svc/a/b", "node/"] {
         assert!(wrong.parse::<Target>().is_err(), "{wrong}");
     }
 }
@@ -526,7 +534,7 @@ fn a_snapshot_explains_what_the_cluster_would_have_at_its_moment() {
         },
         &clock(),
     );
-    assert_eq!(offline, vec![there]);
+    assert_eq!(offline, Answer::Sets(vec![there]));
     let elsewhere = from_snapshot(read, "default", "svc/checkout", &clock()).expect_err("no such set");
     assert!(elsewhere.to_string().contains("pass -n NAMESPACE"), "{elsewhere}");
 }

@@ -1,9 +1,26 @@
 //! The account as one screen of text.
 
-use super::Account;
+use super::{Account, Clock};
+use continuity_api::timeline::TimelineEntry;
+
+/// `12:04:32  BackendIsolated 10.244.2.7:8080 (checkout-5d9f-x7k, node-2): answers in 512 ms …; taken out of rotation …`
+pub(super) fn line(entry: &TimelineEntry, clock: &Clock) -> String {
+    let at = crate::number::moment(entry.at.0, clock.now, &clock.zone);
+    let mut line = format!("{at}  {}", entry.what);
+    if !entry.subject.is_empty() {
+        line.push_str(&format!(" {}", entry.subject));
+    }
+    if !entry.cause.is_empty() {
+        line.push_str(&format!(": {}", entry.cause));
+    }
+    if !entry.action.is_empty() {
+        line.push_str(&format!(" – {}", entry.action));
+    }
+    line
+}
 
 /// Name of a row and its lines, each below the other.
-fn row(text: &mut String, name: &str, lines: &[String]) {
+pub(super) fn row(text: &mut String, name: &str, lines: &[String]) {
     for (index, line) in lines.iter().enumerate() {
         let name = if index == 0 { name } else { "" };
         text.push_str(&format!("  {name:<6} {line}\n"));

@@ -5,8 +5,8 @@ use crate::moment::Moment;
 use crate::plan::{self, Bound};
 use crate::rollout::{self, Facts, Figures, NodeView, Wish};
 use crate::world::{Key, World};
+use continuity_api::EquivalencePlanSpec;
 use continuity_api::plan::RolloutPhase;
-use continuity_api::{ContinuityPolicy, EquivalencePlanSpec, labels};
 
 /// Puts into the bound what its roll-out has reached. A port without a plan gets its policy at once.
 pub(super) fn apply(world: &World, bound: &mut Bound, memory: &mut Memory, now: Moment) {
@@ -30,7 +30,7 @@ pub(super) fn apply(world: &World, bound: &mut Bound, memory: &mut Memory, now: 
         .iter()
         .filter(|(key, memory)| **key != bound.key && memory.active())
         .count();
-    let wish = wish(&bound.policy);
+    let wish = Wish::of(&bound.policy);
     let nodes = if moves(stored, bound, wish) {
         views(world, &bound.key, now)
     } else {
@@ -89,17 +89,6 @@ fn moves(stored: &EquivalencePlanSpec, bound: &Bound, wish: Wish) -> bool {
             }
     });
     stored.stable != bound.plan.stable && !resting
-}
-
-fn wish(policy: &ContinuityPolicy) -> Wish {
-    let annotations = policy.metadata.annotations.as_ref();
-    let asked = annotations
-        .and_then(|found| found.get(labels::ROLLOUT))
-        .map(String::as_str);
-    Wish {
-        paused: policy.spec.rollout.paused || asked == Some(labels::ROLLOUT_PAUSE),
-        aborted: asked == Some(labels::ROLLOUT_ABORT),
-    }
 }
 
 fn views(world: &World, set: &Key, now: Moment) -> Vec<NodeView> {

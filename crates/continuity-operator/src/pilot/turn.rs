@@ -9,7 +9,7 @@ use crate::published::Hints;
 use crate::scheduler::{Scheduler, Snapshot};
 use crate::serve::Health;
 use crate::telemetry::Metrics;
-use crate::timeline;
+use crate::timeline::{self, Backlog, Subject, Topic};
 use crate::trust;
 use crate::world::{Change, World};
 use crate::writer::Writer;
@@ -61,6 +61,7 @@ pub(super) struct Pilot {
     scheduler: Scheduler,
     mode: Machine,
     flights: JoinSet<Landing>,
+    backlog: Backlog,
     epoch: Option<i64>,
     started: Instant,
     passed: Duration,
@@ -88,6 +89,7 @@ impl Pilot {
             scheduler: Scheduler::default(),
             mode: Machine::default(),
             flights: JoinSet::new(),
+            backlog: Backlog::default(),
             epoch: None,
             started: Instant::now(),
             passed: Duration::ZERO,
@@ -154,6 +156,7 @@ impl Pilot {
         }
         self.publish(now.mono);
         self.doubt();
+        self.narrate(now);
         let changed = self.mode.pass(now.mono);
         self.turned(changed);
         self.launch();
@@ -191,6 +194,13 @@ impl Pilot {
         self.scheduler.clear();
         self.memory = Memory::default();
         self.world.mark_everything();
+        let policies = self
+            .world
+            .policies
+            .iter()
+            .map(|(key, _)| Topic::Policy(key.clone()));
+        let nodes = self.world.nodes.iter().map(|(name, _)| Topic::Node(name.clone()));
+        self.backlog.begin(policies.chain(nodes));
         self.wiring.metrics.leader.set(i64::from(epoch.is_some()));
         self.wiring.metrics.epoch.set(epoch.unwrap_or(0));
     }
@@ -304,6 +314,36 @@ impl Pilot {
         }
     }
 
+    /// Hands over whose past may have something to tell; the timelines are the leader's.
+    fn narrate(&mut self, now: Moment) {
+        let stirred = self.world.take_stirred();
+        if self.epoch.is_none() {
+            return;
+        }
+        for node in stirred {
+            self.backlog.stir(Topic::Node(node));
+        }
+        while let Some(topic) = self.backlog.next(now.mono) {
+            let subject = match &topic {
+                Topic::Policy(key) => {
+                    let policy = self.world.policies.get(key);
+                    // One without a status has not been looked at, and has no past.
+                    let policy = policy.filter(|policy| policy.status.is_some());
+                    policy.map(Arc::clone).map(Subject::Policy)
+                }
+                Topic::Node(node) => {
+                    let portrait = self.world.portrait(node, now);
+                    portrait.map(|portrait| Subject::Node(Arc::new(portrait)))
+                }
+            };
+            let Some(subject) = subject else { continue };
+            if !self.wiring.timelines.saw(subject) {
+                self.backlog.stir(topic);
+                return;
+            }
+        }
+    }
+
     /// Says a new mode, and lets what waited for the API server go once it answers again.
     fn turned(&mut self, changed: Option<Mode>) {
         let Some(mode) = changed else { return };
@@ -358,8 +398,8 @@ impl Pilot {
                     .with_label_values(&[aspect, "written"])
                     .inc();
                 if let Some(change) = change {
-                    if let Change::Set(Event::Apply(set)) = &change {
-                        self.wiring.timelines.saw(set);
+                    if let Some(subject) = seen(&change) {
+                        self.wiring.timelines.saw(subject);
                     }
                     // What a node reports comes by its watch alone: an answer of ours may be older than that.
                     if !matches!(change, Change::Node(_)) {
@@ -423,5 +463,14 @@ impl Pilot {
             .unwrap_or(now + TURN_EVERY);
         next.saturating_sub(now)
             .clamp(Duration::from_millis(1), TURN_EVERY)
+    }
+}
+
+/// Of what was written, that which has a timeline told from it.
+fn seen(change: &Change) -> Option<Subject> {
+    match change {
+        Change::Set(Event::Apply(set)) => Some(Subject::Set(Arc::new(set.clone()))),
+        Change::Policy(Event::Apply(policy)) => Some(Subject::Policy(Arc::new(policy.clone()))),
+        _ => None,
     }
 }

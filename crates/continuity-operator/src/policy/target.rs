@@ -7,6 +7,15 @@ use continuity_api::ContinuityPolicy;
 use continuity_api::reasons;
 use continuity_api::target::TargetRef;
 
+/// What a condition says of a port that another policy has.
+const FOLLOWS: &str = " follows policy ";
+
+/// Whether a condition of a target says that another policy has some port of it.
+#[must_use]
+pub fn contested(message: &str) -> bool {
+    message.contains(FOLLOWS)
+}
+
 /// One target and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -194,10 +203,7 @@ fn share(
             Some(claim) => {
                 let mine = bind::rank(policy, key, service, port).unwrap_or(Rank::Selector);
                 let name = claim.policy.metadata.name.as_deref().unwrap_or_default();
-                lost.push(format!(
-                    "port {label} follows policy {name}: {}",
-                    claim.rank.beats(mine)
-                ));
+                lost.push(format!("port {label}{FOLLOWS}{name}: {}", claim.rank.beats(mine)));
             }
             None => untouched.push(format!(
                 "port {label} follows no policy: this one is being deleted"

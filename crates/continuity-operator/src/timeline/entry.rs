@@ -1,16 +1,12 @@
 //! From a mark and a set to entries, in the order in which things are told: policy, regime, backends, admission, hint.
 
-use super::seen;
-use crate::gather::sentence;
+use super::written;
 use continuity_api::node::{AdmissionState, Regime};
 use continuity_api::policy::Mode;
 use continuity_api::set::{BackendWarning, EquivalenceSetStatus, IsolatedBackend};
 use continuity_api::timeline::{TimelineEntry, TimelineMark};
 use continuity_api::{EquivalenceSet, Time, events};
 use k8s_openapi::jiff::Timestamp;
-
-/// Longest subject the schema takes.
-const SUBJECT_MAX: usize = 128;
 
 struct Teller<'a> {
     set: &'a EquivalenceSet,
@@ -58,13 +54,7 @@ impl Teller<'_> {
         cause: &str,
         action: &str,
     ) -> TimelineEntry {
-        TimelineEntry {
-            at: seen(at, self.now),
-            what: what.to_owned(),
-            subject: subject.chars().take(SUBJECT_MAX).collect(),
-            cause: sentence(cause),
-            action: sentence(action),
-        }
+        written((at, self.now), what, subject, cause, action)
     }
 
     fn enforced(&self) -> bool {

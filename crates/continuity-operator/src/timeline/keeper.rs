@@ -1,33 +1,33 @@
 //! Writes timelines: one reader and writer for each object, at most every 5 s, the leader only.
 //!
-//! The main loop hands over each set it has written and goes on; nothing waits for a timeline. Snapshots of a set are
-//! kept in order until they are written. Where there are too many, the middle ones are left out: the next is then told
-//! from the last mark, so that nothing that lasts is lost. A write names the version that it was made from; a deposed
+//! The main loop hands over each set and policy it has written, and nodes of which something changed, and goes on; nothing
+//! waits for a timeline. Snapshots of an object are kept in order until they are written. Where there are too many, the
+//! middle ones are left out: the next is then told from the last mark, so that nothing that lasts is lost. A write names the version that it was made from; a deposed
 //! leader's is refused.
 
-use super::{appended, mark};
+use super::{Mark, Subject, appended};
 use crate::error::{Category, Error};
 use crate::lease::Claim;
 use crate::telemetry::Metrics;
 use crate::world::Key;
-use continuity_api::timeline::TimelineMark;
-use continuity_api::{API_VERSION, EquivalenceSet, EquivalenceTimeline, OPERATOR_MANAGER, labels};
+use continuity_api::{API_VERSION, EquivalenceTimeline, OPERATOR_MANAGER};
 use futures::stream::{FuturesUnordered, StreamExt};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams};
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, Resource};
 use serde_json::json;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
-/// Snapshots of one set that wait. At 12 status writes a minute they are two and a half minutes of a storm.
+/// Snapshots of one object that wait. At 12 status writes a minute they are two and a half minutes of a storm.
 pub const SNAPSHOTS_MAX: usize = 32;
-/// Sets handed over and not yet looked at.
+/// Objects handed over and not yet looked at.
 const HANDED_MAX: usize = 1_024;
-/// Sets with something to write; more than the 5,000 Services of the largest cluster foreseen with two ports each.
-const SETS_MAX: usize = 10_000;
+/// Objects with something to write, and marks that are remembered: of the largest cluster foreseen 10,000 sets (5,000 Services
+/// with two ports each), 10,000 nodes and 5,000 policies.
+const OBJECTS_MAX: usize = 25_000;
 /// Least time between two writes of one timeline: 12 a minute, as of a status.
 const SPACING: Duration = Duration::from_secs(5);
 /// Pause after a failed write.
@@ -39,8 +39,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Longest sleep.
 const TURN: Duration = Duration::from_secs(1);
 
-/// A set as it was stored, and when.
-type Snapshot = (Timestamp, Arc<EquivalenceSet>);
+/// An object as it was seen, and when.
+type Snapshot = (Timestamp, Subject);
 
 /// The way in.
 #[derive(Clone, Debug)]
@@ -49,10 +49,16 @@ pub struct Keeper(mpsc::Sender<Snapshot>);
 impl Keeper {
     /// Starts the task that writes, under the claims that it is shown.
     #[must_use]
-    pub fn start(client: Client, claimed: watch::Receiver<Option<Claim>>, metrics: Arc<Metrics>) -> Self {
+    pub fn start(
+        client: Client,
+        home: &str,
+        claimed: watch::Receiver<Option<Claim>>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let (handed, incoming) = mpsc::channel(HANDED_MAX);
         let desk = Desk {
             client,
+            home: home.to_owned(),
             claimed,
             metrics,
             waiting: BTreeMap::new(),
@@ -64,9 +70,10 @@ impl Keeper {
         Self(handed)
     }
 
-    /// Hands a set over that was just written. Never waits: where the way is full, the next one of the set tells both.
-    pub fn saw(&self, set: &EquivalenceSet) {
-        let _ = self.0.try_send((Timestamp::now(), Arc::new(set.clone())));
+    /// Hands over what was just seen. Never waits: where the way is full, the next snapshot of the object tells both. Says
+    /// whether there was room, for whoever has no next one.
+    pub fn saw(&self, subject: Subject) -> bool {
+        self.0.try_send((Timestamp::now(), subject)).is_ok()
     }
 }
 
@@ -79,11 +86,13 @@ struct Waiting {
 
 struct Desk {
     client: Client,
+    /// Namespace of the installation, where the timelines of nodes are.
+    home: String,
     claimed: watch::Receiver<Option<Claim>>,
     metrics: Arc<Metrics>,
     waiting: BTreeMap<Key, Waiting>,
     /// Marks as stored, so that figures that move cost nothing.
-    marks: BTreeMap<Key, TimelineMark>,
+    marks: BTreeMap<Key, Mark>,
     epoch: Option<i64>,
     failing: bool,
 }
@@ -91,7 +100,7 @@ struct Desk {
 struct Flown {
     key: Key,
     taken: usize,
-    outcome: Result<TimelineMark, Error>,
+    outcome: Result<Option<Mark>, Error>,
 }
 
 impl Desk {
@@ -141,23 +150,24 @@ impl Desk {
         claim
     }
 
-    fn take_in(&mut self, (at, set): Snapshot) {
-        let key = Key::new(&set.namespace().unwrap_or_default(), &set.name_any());
+    fn take_in(&mut self, (at, subject): Snapshot) {
+        let key = subject.key(&self.home);
+        let stored = self.marks.get(&key);
         let last = self
             .waiting
             .get(&key)
             .and_then(|waiting| waiting.snapshots.back())
-            .map(|(_, set)| mark(set));
-        let known = last.as_ref().or_else(|| self.marks.get(&key));
-        let room = self.waiting.len() < SETS_MAX || self.waiting.contains_key(&key);
-        if known == Some(&mark(&set)) || !room {
+            .map(|(_, subject)| subject.mark(stored));
+        let known = last.as_ref().or(stored);
+        let room = self.waiting.len() < OBJECTS_MAX || self.waiting.contains_key(&key);
+        if known == Some(&subject.mark(known)) || !room {
             return;
         }
         let waiting = self.waiting.entry(key).or_default();
         if waiting.snapshots.len() >= SNAPSHOTS_MAX {
             waiting.snapshots.pop_back();
         }
-        waiting.snapshots.push_back((at, set));
+        waiting.snapshots.push_back((at, subject));
     }
 
     fn next(&mut self) -> Option<(Key, Vec<Snapshot>)> {
@@ -183,13 +193,15 @@ impl Desk {
             Ok(mark) => {
                 waiting.snapshots.drain(..taken.min(waiting.snapshots.len()));
                 waiting.due = Some(Instant::now() + SPACING);
-                // Marks of sets that went are not told from the others; without any, a set costs one read again.
-                if self.marks.len() >= SETS_MAX {
+                // Marks of objects that went are not told from the others; without any, an object costs one read again.
+                if self.marks.len() >= OBJECTS_MAX {
                     self.marks.clear();
                 }
-                self.marks.insert(key.clone(), mark);
+                if let Some(mark) = mark {
+                    self.marks.insert(key.clone(), mark);
+                }
             }
-            // The set is gone, and its timeline with it.
+            // The object is gone, and its timeline with it.
             Err(_) if category == Some(Category::Gone) => waiting.snapshots.clear(),
             Err(_) => waiting.due = Some(Instant::now() + PAUSE),
         }
@@ -211,54 +223,29 @@ impl Desk {
 }
 
 /// Reads the timeline, appends what the snapshots tell, and writes it if they tell anything.
-async fn write(client: &Client, key: &Key, snapshots: &[Snapshot]) -> Result<TimelineMark, Error> {
+async fn write(client: &Client, key: &Key, snapshots: &[Snapshot]) -> Result<Option<Mark>, Error> {
     let api: Api<EquivalenceTimeline> = Api::namespaced(client.clone(), &key.namespace);
     let stored = api.get_opt(&key.name).await?;
     let mut spec = stored.as_ref().map(|stored| stored.spec.clone());
     let mut changed = false;
-    for (at, set) in snapshots {
-        if let Some(longer) = appended(spec.as_ref(), set, *at) {
+    for (at, subject) in snapshots {
+        if let Some(longer) = appended(spec.as_ref(), subject, *at) {
             (spec, changed) = (Some(longer), true);
         }
     }
-    let (Some(spec), Some((_, set))) = (spec, snapshots.last()) else {
-        return Ok(TimelineMark::default());
+    let (Some(spec), Some((_, subject))) = (spec, snapshots.last()) else {
+        return Ok(None);
     };
     if changed {
         let version = stored.and_then(|stored| stored.metadata.resource_version);
         let body = json!({
             "apiVersion": API_VERSION,
             "kind": EquivalenceTimeline::kind(&()),
-            "metadata": metadata(key, set, version),
+            "metadata": subject.metadata(key, version),
             "spec": serde_json::to_value(&spec)?,
         });
         let parameters = PatchParams::apply(OPERATOR_MANAGER).force();
         api.patch(&key.name, &parameters, &Patch::Apply(&body)).await?;
     }
-    Ok(spec.mark)
-}
-
-fn metadata(key: &Key, set: &EquivalenceSet, version: Option<String>) -> serde_json::Value {
-    let mut metadata = json!({
-        "name": key.name,
-        "namespace": key.namespace,
-        "labels": {
-            labels::SERVICE: set.spec.service.name,
-            labels::PORT: set.spec.port.label,
-            labels::MANAGED_BY: labels::MANAGED_BY_OPERATOR,
-            labels::PART_OF: labels::PART_OF_CONTINUITY,
-        },
-        "ownerReferences": [{
-            "apiVersion": API_VERSION,
-            "kind": EquivalenceSet::kind(&()),
-            "name": key.name,
-            "uid": set.metadata.uid,
-            "controller": true,
-            "blockOwnerDeletion": false,
-        }],
-    });
-    if let (Some(fields), Some(version)) = (metadata.as_object_mut(), version) {
-        fields.insert("resourceVersion".to_owned(), version.into());
-    }
-    metadata
+    Ok(Mark::of(&spec))
 }

@@ -1,9 +1,11 @@
 //! What the operator needs of a ContinuityNode besides the reports of its sets.
 
+use super::portrait::Own;
 use crate::moment::Moment;
 use continuity_api::node::{DataplaneState, SetReport};
 use continuity_api::{ContinuityNode, conditions};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Silence after which a node no longer counts: two of the agents' slow resyncs of 300 s, and a minute.
@@ -12,7 +14,7 @@ use std::time::Duration;
 pub const STALE_AFTER: Duration = Duration::from_secs(660);
 
 /// A node.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeFacts {
     /// Whether the agent says that its dataplane is attached; none before it has said anything.
     pub ready: Option<bool>,
@@ -34,6 +36,10 @@ pub struct NodeFacts {
     pub replayed: bool,
     /// When we saw the report change last.
     pub seen: Duration,
+    /// Whether we saw it change at all since we began to look.
+    pub heard: bool,
+    /// What it says of itself; none before its first status.
+    pub own: Option<Arc<Own>>,
 }
 
 impl NodeFacts {
@@ -62,6 +68,8 @@ impl NodeFacts {
             restarts: 0,
             replayed: false,
             seen: before.map(|before| before.seen).unwrap_or(now.mono),
+            heard: before.is_some_and(|before| before.heard),
+            own: Own::of(node).map(|own| kept(own, before)),
         };
         if let Some(before) = before {
             let anew = before.started.is_some() && before.started != facts.started;
@@ -74,15 +82,30 @@ impl NodeFacts {
         }
         if before != Some(&facts) {
             facts.seen = now.mono;
+            facts.heard |= before.is_some();
         }
         facts
+    }
+
+    /// Whether nothing new has been heard of it for so long that it does not count.
+    #[must_use]
+    pub fn silent(&self, now: Moment) -> bool {
+        now.mono.saturating_sub(self.seen) > STALE_AFTER
     }
 
     /// Whether the node counts: its agent does not say that it can not work, and has been heard of lately.
     #[must_use]
     pub fn fresh(&self, now: Moment) -> bool {
-        self.ready != Some(false) && now.mono.saturating_sub(self.seen) <= STALE_AFTER
+        self.ready != Some(false) && !self.silent(now)
     }
+}
+
+/// The same allocation as long as nothing changes: what a node says of itself does so seldom.
+fn kept(own: Own, before: Option<&NodeFacts>) -> Arc<Own> {
+    let same = before
+        .and_then(|before| before.own.as_ref())
+        .filter(|before| ***before == own);
+    same.map_or_else(|| Arc::new(own), Arc::clone)
 }
 
 fn digest(sets: &[SetReport]) -> u64 {

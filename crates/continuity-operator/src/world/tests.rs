@@ -135,3 +135,33 @@ fn a_dual_stack_pod_is_one_backend_and_serving_ones_count_when_none_is_ready() {
     assert_eq!(BackendFacts::count([&six].into_iter(), "http").ready, 3);
     assert_eq!(BackendFacts::count([&six].into_iter(), "other").total, 0);
 }
+
+#[test]
+fn a_node_stirs_when_what_people_are_told_changes_and_not_with_each_report() {
+    let mut scene = Scene::new().node(node("a", 1, vec![report(1)]));
+    assert_eq!(scene.world.take_stirred(), ["a".to_owned()].into());
+    let portrait = |scene: &Scene, now| scene.world.portrait("a", now).unwrap();
+    assert_eq!(portrait(&scene, at(1)).silent, None, "nobody has waited yet");
+    let tell = |scene: &mut Scene, sequence, version: &str, now| {
+        let mut told = node("a", sequence, vec![report(sequence)]);
+        told.status.as_mut().unwrap().agent_version = version.into();
+        scene.world.absorb(Change::Node(Event::Apply(told)), at(now));
+        scene.world.take_stirred().len()
+    };
+    assert_eq!(tell(&mut scene, 2, "0.1.0", 2), 1);
+    assert_eq!(portrait(&scene, at(2)).silent, Some(false));
+    assert_eq!(tell(&mut scene, 3, "0.1.0", 3), 0);
+    assert_eq!(tell(&mut scene, 4, "0.2.0", 4), 1);
+
+    scene.world.review(at(600));
+    assert!(scene.world.take_stirred().is_empty());
+    for _ in 0..2 {
+        scene.world.review(at(700));
+    }
+    assert_eq!(scene.world.take_stirred(), ["a".to_owned()].into());
+    assert_eq!(portrait(&scene, at(700)).silent, Some(true));
+    tell(&mut scene, 5, "0.2.0", 701);
+    scene.world.review(at(702));
+    assert_eq!(scene.world.take_stirred(), ["a".to_owned()].into());
+    assert_eq!(portrait(&scene, at(702)).silent, Some(false));
+}

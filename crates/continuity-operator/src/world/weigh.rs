@@ -33,6 +33,7 @@ impl World {
     /// fleet.
     pub fn review(&mut self, now: Moment) {
         self.disown();
+        self.listen(now);
         let Self { trust, nodes, .. } = self;
         trust.retain(|node| nodes.get(node).is_some());
         let doubted = self.trust.quarantined().map(|(node, _)| node.clone());
@@ -92,6 +93,7 @@ impl World {
         };
         if let Some(change) = self.trust.hear(node, signals, now.mono) {
             self.doubts.push((node.to_owned(), change));
+            self.stirred.insert(node.to_owned());
             self.marks.everything = true;
             self.marks.bound();
         }

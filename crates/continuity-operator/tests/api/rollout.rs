@@ -5,7 +5,9 @@ use crate::plane::{Plane, eventually};
 use crate::watching::{CHECKOUT, appear, name, plan, plans, policies, report, well, write};
 use continuity_api::node::{Regime, SetReport};
 use continuity_api::plan::{EquivalencePlanSpec, RolloutPhase};
-use continuity_api::{ContinuityNode, ContinuityNodeStatus, conditions, reasons};
+use continuity_api::{
+    ContinuityNode, ContinuityNodeStatus, EquivalenceTimeline, conditions, events, reasons,
+};
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use std::sync::Arc;
@@ -165,6 +167,44 @@ async fn a_bad_change_stops_at_three_canaries_and_a_good_one_reaches_all_also_wh
     .await;
     assert_eq!(done.rollout, None);
     programmed(&plane, reasons::PROGRAMMED).await;
+    past(&plane).await;
+}
+
+/// The timeline of the policy tells both roll-outs, stage by stage, also what the second leader went on with.
+async fn past(plane: &Plane) {
+    let timelines: Api<EquivalenceTimeline> = Api::namespaced(plane.client.clone(), "shop");
+    let look = async || {
+        let entries = timelines.get("policy.checkout").await.ok()?.spec.entries;
+        let over = entries.iter().any(|entry| entry.what == events::ROLLOUT_FINISHED);
+        over.then_some(entries)
+    };
+    let (entries, _) = eventually("the roll-out is told to its end", PATIENCE, look).await;
+    let mut staged: Vec<&str> = entries
+        .iter()
+        .map(|entry| &*entry.what)
+        .filter(|what| what.starts_with("Rollout"))
+        .collect();
+    // Zones of unlike size widen in one step or two.
+    staged.dedup();
+    assert_eq!(
+        staged,
+        [
+            events::ROLLOUT_STARTED,
+            events::ROLLOUT_HALTED,
+            events::ROLLOUT_DROPPED,
+            events::ROLLOUT_STARTED,
+            events::ROLLOUT_WIDENED,
+            events::ROLLOUT_FINISHED,
+        ]
+    );
+    let mut halted = entries
+        .iter()
+        .filter(|entry| entry.what == events::ROLLOUT_HALTED);
+    let halted = halted.next().unwrap();
+    assert!(
+        halted.cause.contains("500 of 1000 connections fail there") && halted.action.contains("suspended"),
+        "{halted:?}"
+    );
 }
 
 /// Nine agents and a first policy that is in force.

@@ -1,6 +1,7 @@
 //! What happened before now, from the set's timeline: when, what, why, and what was done about it.
 
 use super::Scene;
+use crate::explain::text::line;
 use continuity_api::events;
 use continuity_api::node::Regime;
 use continuity_api::timeline::TimelineEntry;
@@ -21,7 +22,7 @@ pub(super) fn past(scene: &Scene) -> Vec<String> {
             scene.facts.set.metadata.namespace.clone().unwrap_or_default()
         ));
     }
-    lines.extend(entries.iter().skip(hidden).map(|entry| line(scene, entry)));
+    lines.extend(entries.iter().skip(hidden).map(|entry| line(entry, scene.clock)));
     lines
 }
 
@@ -54,19 +55,4 @@ fn recent<'a>(scene: &'a Scene) -> Vec<&'a TimelineEntry> {
     entries
         .filter(|entry| crate::number::age(entry.at.0, scene.clock.now) <= HORIZON)
         .collect()
-}
-
-/// `12:04:32  BackendIsolated 10.244.2.7:8080 (checkout-5d9f-x7k, node-2): answers in 512 ms …; taken out of rotation …`
-fn line(scene: &Scene, entry: &TimelineEntry) -> String {
-    let mut line = format!("{}  {}", scene.at(entry.at.0), entry.what);
-    if !entry.subject.is_empty() {
-        line.push_str(&format!(" {}", entry.subject));
-    }
-    if !entry.cause.is_empty() {
-        line.push_str(&format!(": {}", entry.cause));
-    }
-    if !entry.action.is_empty() {
-        line.push_str(&format!(" – {}", entry.action));
-    }
-    line
 }
