@@ -8,6 +8,7 @@
 
 mod agent;
 mod calm;
+mod contract;
 mod control;
 pub mod engine;
 pub mod fault;
@@ -46,7 +47,7 @@ pub struct DemoArgs {
     /// Leave the cluster up, with everything installed, and say how to use it.
     #[arg(long)]
     pub keep: bool,
-    /// Run this fault alone, or `none` or `observe`; may be given several times.
+    /// Run this fault alone, or `none`, `observe` or `contract`; may be given several times.
     #[arg(long, value_name = "FAULT")]
     pub only: Vec<String>,
     /// Use the images as they were last built, whatever has changed since.

@@ -42,6 +42,8 @@ pub struct SetView {
     pub steered_in_hold: u64,
     /// Connects passed to the VIP in FALLBACK.
     pub passed_fallback: u64,
+    /// Connects refused because there is no backend.
+    pub refused_empty: u64,
     /// The backends.
     pub backends: Vec<BackendView>,
 }
@@ -137,6 +139,7 @@ pub fn read(pins: &Path) -> Result<Maps, Error> {
             steered: sum.steered,
             steered_in_hold: sum.steered_in_hold,
             passed_fallback: sum.passed_fallback,
+            refused_empty: sum.refused_empty,
             backends: shares(bank, named.get(&index).map_or(&[], Vec::as_slice)),
         });
     }

@@ -7,6 +7,7 @@
 mod attempt;
 mod flow;
 mod pace;
+mod probe;
 
 use crate::control::{CONTROL_PORT, ClientRequest, ClientState, FETCH_RECORDS, STREAMS};
 use crate::record::{NO_BACKEND, Outcome, Record, Ring};
@@ -93,6 +94,7 @@ impl Log {
             missed,
             outstanding: self.outstanding.load(Ordering::Relaxed),
             backends: lock(&self.backends).clone(),
+            peers: Vec::new(),
         };
         (state, records.iter().flat_map(Record::encode).collect())
     }
@@ -119,6 +121,15 @@ impl line::Answer for Client {
                 self.log.state(None)
             }
             ClientRequest::Fetch { from } => self.log.state(Some(from)),
+            ClientRequest::Probe {
+                target,
+                transport,
+                count,
+            } => {
+                let peers = probe::run(target, transport, count).await;
+                let (state, records) = self.log.state(None);
+                (ClientState { peers, ..state }, records)
+            }
             ClientRequest::State => self.log.state(None),
         }
     }

@@ -147,9 +147,33 @@ pub enum ClientRequest {
         /// First sequence number wanted.
         from: u64,
     },
+    /// Open so many connections (or send so many datagrams), each on a socket of its own, and say who answered.
+    Probe {
+        /// Where to; an IPv4-mapped IPv6 address makes an IPv6 socket.
+        target: SocketAddr,
+        /// How.
+        transport: Transport,
+        /// How many at once, at most [`PROBES`].
+        count: u16,
+    },
     /// Say how it is.
     State,
 }
+
+/// How a probe asks.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// A request over a new connection.
+    Tcp,
+    /// A datagram on a socket that is connected first.
+    UdpConnected,
+    /// A datagram on a socket that is not.
+    UdpUnconnected,
+}
+
+/// Most probes of one request: their names of up to 64 bytes fit a line.
+pub const PROBES: u16 = 128;
 
 /// Most streams of one client.
 pub const STREAMS: usize = 16;
@@ -171,6 +195,9 @@ pub struct ClientState {
     pub outstanding: u64,
     /// Names that the records' backend indices stand for.
     pub backends: Vec<String>,
+    /// Who answered each probe; where nobody did, how it ended in words with a blank in front.
+    #[serde(default)]
+    pub peers: Vec<String>,
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! port of its own and stays green whatever the fault, because the faults of interest are the ones that health
 //! checks do not see.
 
+mod datagram;
 mod exchange;
 mod port;
 
@@ -78,6 +79,7 @@ pub async fn run(profile: Profile) -> std::io::Result<()> {
     }
     tasks.spawn(line::serve(CONTROL_PORT, server));
     tasks.spawn(ready());
+    tasks.spawn(datagram::serve(profile.name.clone()));
     tokio::select! {
         _ = term.recv() => tokio::time::sleep(profile.drain).await,
         Some(Ok(ended)) = tasks.join_next() => return ended,

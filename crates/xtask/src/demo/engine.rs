@@ -23,7 +23,7 @@ use super::steal::Repeats;
 use super::trial::{self, Row, Side, Times, Trial};
 use super::wire::Server;
 use super::workload::{self, BESIDE_RATE, KEPT_RATE, Load, PAIR, RATE, Wanted, steady};
-use super::{status, surge};
+use super::{contract, status, surge};
 use crate::Error;
 use crate::cluster::Cluster;
 use crate::image::Image;
@@ -62,7 +62,10 @@ pub const NONE: &str = "none";
 /// The names of all rows: what is no fault, then the faults.
 pub fn names() -> Vec<&'static str> {
     let faults = fault::FAULTS.iter().map(|fault| fault.name);
-    [OBSERVE, NONE].into_iter().chain(faults).collect()
+    [OBSERVE, NONE, contract::NAME]
+        .into_iter()
+        .chain(faults)
+        .collect()
 }
 
 /// The faults among these names; all of them if there is no name.
@@ -78,7 +81,9 @@ pub(super) fn chosen(rows: &[&str]) -> Result<Vec<&'static Fault>, Error> {
         };
         fault::named(name).ok_or_else(unknown)
     };
-    let faults = rows.iter().filter(|row| ![OBSERVE, NONE].contains(row));
+    let faults = rows
+        .iter()
+        .filter(|row| ![OBSERVE, NONE, contract::NAME].contains(row));
     faults.map(find).collect()
 }
 
@@ -388,7 +393,7 @@ mod tests {
     #[test]
     fn an_unknown_fault_is_answered_with_the_known_ones() {
         let error = chosen(&["gary"]).unwrap_err().to_string();
-        assert!(error.contains("observe, none, gray, fast-fail"), "{error}");
+        assert!(error.contains("observe, none, contract, gray, fast-fail"), "{error}");
         assert!(chosen(&[NONE]).unwrap().is_empty());
         assert_eq!(chosen(&["hang"]).unwrap().len(), 1);
         assert_eq!(chosen(&[]).unwrap().len(), fault::FAULTS.len());
@@ -402,6 +407,7 @@ mod tests {
             name: "two".into(),
             node: "node-1".into(),
             address,
+            addresses: vec![address],
         };
         let share = share_accepted(
             &counts(100, 100),

@@ -33,6 +33,9 @@ pub(super) struct Set {
     pub(super) failsafe_since_ns: u64,
     steered: u64,
     passed_fallback: u64,
+    /// Connects refused because there is no backend.
+    #[serde(default)]
+    refused_empty: u64,
     backends: Vec<Backend>,
 }
 
@@ -71,6 +74,19 @@ impl Maps {
 }
 
 impl Set {
+    /// Connects that the kernel decided: steered, or refused for want of a backend.
+    pub(super) const fn decided(&self) -> u64 {
+        self.steered + self.refused_empty
+    }
+
+    /// Addresses of the backends of one family, sorted.
+    pub(super) fn addresses(&self, v6: bool) -> Vec<std::net::IpAddr> {
+        let all = self.backends.iter().map(|backend| backend.address.ip());
+        let mut found: Vec<_> = all.filter(|address| address.is_ipv6() == v6).collect();
+        found.sort_unstable();
+        found
+    }
+
     /// The share, 0 to 1, that the table gives a pod.
     pub(super) fn share(&self, pod: std::net::IpAddr) -> Option<f64> {
         let backend = self.backends.iter().find(|backend| backend.address.ip() == pod)?;

@@ -317,6 +317,7 @@ mod tests {
             name: name.into(),
             node: node.into(),
             address: "10.244.1.2".parse().unwrap(),
+            addresses: Vec::new(),
         };
         let pods = [
             pod("a", "node-3"),

@@ -9,7 +9,7 @@ use super::goal::Check;
 use super::report::{self, Report};
 use super::residue::{self, Residue};
 use super::workload::{self, PAIR};
-use super::{install, refusal, status, table};
+use super::{contract, install, refusal, status, table};
 use crate::Error;
 use crate::cluster::Cluster;
 use crate::image::{self, Image};
@@ -214,6 +214,12 @@ impl Stage<'_> {
             self.spent(fault.name);
             // A run that is cut short leaves what it had.
             self.report.write(&report::dir())?;
+        }
+        if wanted(contract::NAME) {
+            for check in contract::hold(cluster, self.progress)? {
+                self.check(check);
+            }
+            self.spent(contract::NAME);
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use continuity_traffic::control::{
-    CONTROL_PORT, ClientRequest, ClientState, Fault, Port, ServerRequest, ServerState, Stream,
+    CONTROL_PORT, ClientRequest, ClientState, Fault, Port, ServerRequest, ServerState, Stream, Transport,
 };
 use continuity_traffic::record::{RECORD_BYTES, Record};
 use serde::Serialize;
@@ -101,6 +101,21 @@ impl Client {
         self.line
             .ask::<_, ClientState>(&ClientRequest::Start { streams, at_ns })
             .map(drop)
+    }
+
+    /// Who answers at an address, by so many sockets at once.
+    pub(super) fn probe(
+        &mut self,
+        target: SocketAddr,
+        transport: Transport,
+        count: u16,
+    ) -> Result<Vec<String>, Error> {
+        let request = ClientRequest::Probe {
+            target,
+            transport,
+            count,
+        };
+        self.line.ask(&request).map(|state: ClientState| state.peers)
     }
 
     /// Sends nothing new from now on.

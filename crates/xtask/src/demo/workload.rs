@@ -43,8 +43,10 @@ pub(super) struct Pod {
     pub(super) name: String,
     /// Its node.
     pub(super) node: String,
-    /// Its IPv4 address.
+    /// Its first address.
     pub(super) address: IpAddr,
+    /// All of its addresses.
+    pub(super) addresses: Vec<IpAddr>,
 }
 
 /// One stream wanted of all clients together.
@@ -111,7 +113,9 @@ fn pod(item: &Value) -> Option<Pod> {
     if leaving || !ready {
         return None;
     }
+    let ips = item["status"]["podIPs"].as_array().into_iter().flatten();
     Some(Pod {
+        addresses: ips.filter_map(|ip| ip["ip"].as_str()?.parse().ok()).collect(),
         name: item["metadata"]["name"].as_str()?.to_owned(),
         node: item["spec"]["nodeName"].as_str()?.to_owned(),
         address: item["status"]["podIP"].as_str()?.parse().ok()?,

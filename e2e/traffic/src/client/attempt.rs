@@ -76,7 +76,8 @@ fn name(bytes: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(body).trim_end().to_owned())
 }
 
-async fn ask(stream: &mut TcpStream, due: &Due, close: bool) -> std::io::Result<String> {
+/// Asks over an open connection, and reads the name of who answers.
+pub(super) async fn ask(stream: &mut TcpStream, due: &Due, close: bool) -> std::io::Result<String> {
     let connection = if close { "close" } else { "keep-alive" };
     let text = format!(
         "GET /{:x}/{} HTTP/1.1\r\nhost: {}\r\nconnection: {connection}\r\n\r\n",
