@@ -30,7 +30,9 @@ use place::{Address, Places};
 pub(super) const NAME: &str = "contract";
 /// The Services, the policy and the clients of the nodes.
 const MANIFEST: &str = "e2e/manifests/contract/contract.yaml";
-/// What carries the policy, and what ends the name of a twin.
+/// Namespace of the clients in the nodes' own network: the workload's forbids such pods.
+const NODES: &str = "shop-nodes";
+/// What ends the name of a twin.
 const TWIN: &str = "-kp";
 /// Probes of one client: one of five pods is missed by chance once in 2 × 10⁶.
 const PROBES: u16 = 64;
@@ -157,7 +159,13 @@ const ROWS: &[Row] = &[
 pub(super) fn hold(cluster: &Cluster, progress: &Progress) -> Result<Vec<Check>, Error> {
     let step = progress.step("the dataplane's contract beside kube-proxy");
     status::enforce(cluster, MANIFEST, NAME)?;
-    workload::rolled_out(cluster, "daemonset/client-node", PATIENCE)?;
+    let clients = || {
+        let found = workload::pods_in(cluster, NODES, "client").map_err(|error| error.to_string())?;
+        (found.len() == cluster.nodes().len())
+            .then_some(())
+            .ok_or_else(|| format!("{} are Ready", found.len()))
+    };
+    cluster.wait("a client in every node's own network", PATIENCE, clients)?;
     let places = Places::prepare(cluster, "contract", TWIN)?;
     let servers = workload::pods(cluster, "checkout")?;
     let mut checks = Vec::new();
@@ -173,13 +181,13 @@ pub(super) fn hold(cluster: &Cluster, progress: &Progress) -> Result<Vec<Check>,
 
 impl Row {
     fn check(&self, cluster: &Cluster, places: &Places, servers: &[Pod]) -> Result<Check, Error> {
-        let app = match self.from {
-            From::Pods => "client",
-            From::Nodes => "client-node",
+        let namespace = match self.from {
+            From::Pods => workload::NAMESPACE,
+            From::Nodes => NODES,
         };
         let twin = format!("{}{TWIN}", self.service);
         let (mut wrong, mut asked, mut decided) = (BTreeSet::new(), 0_u64, 0_u64);
-        for pod in workload::pods(cluster, app)? {
+        for pod in workload::pods_in(cluster, namespace, "client")? {
             let node = cluster.node(&pod.node)?;
             let expected = self.expect.servers(servers, &pod.node);
             let mut client = Client::dial(cluster, &pod.name, pod.address)?;

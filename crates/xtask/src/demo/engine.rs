@@ -393,7 +393,10 @@ mod tests {
     #[test]
     fn an_unknown_fault_is_answered_with_the_known_ones() {
         let error = chosen(&["gary"]).unwrap_err().to_string();
-        assert!(error.contains("observe, none, contract, gray, fast-fail"), "{error}");
+        assert!(
+            error.contains("observe, none, contract, gray, fast-fail"),
+            "{error}"
+        );
         assert!(chosen(&[NONE]).unwrap().is_empty());
         assert_eq!(chosen(&["hang"]).unwrap().len(), 1);
         assert_eq!(chosen(&[]).unwrap().len(), fault::FAULTS.len());

@@ -92,8 +92,13 @@ pub(super) fn rolled_out(cluster: &Cluster, object: &str, patience: Duration) ->
 
 /// The Ready pods that carry this `app` label, by name.
 pub(super) fn pods(cluster: &Cluster, app: &str) -> Result<Vec<Pod>, Error> {
+    pods_in(cluster, NAMESPACE, app)
+}
+
+/// The same in a namespace of the workload's choice.
+pub(super) fn pods_in(cluster: &Cluster, namespace: &str, app: &str) -> Result<Vec<Pod>, Error> {
     let selector = format!("app={app}");
-    let list = cluster.json(["get", "pods", "-n", NAMESPACE, "-l", &selector, "-o", "json"])?;
+    let list = cluster.json(["get", "pods", "-n", namespace, "-l", &selector, "-o", "json"])?;
     let mut pods: Vec<Pod> = list["items"]
         .as_array()
         .into_iter()
