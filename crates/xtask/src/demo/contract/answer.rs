@@ -14,16 +14,14 @@ pub(super) struct Answers {
 
 impl Answers {
     /// Counts what a client said; what begins with a blank is an end without an answer.
-    pub(super) fn of(peers: Vec<String>) -> Self {
-        let mut answers = Self::default();
+    pub(super) fn add(&mut self, peers: Vec<String>) {
         for peer in peers {
             let kind = match peer.strip_prefix(' ') {
-                Some(end) => answers.ends.entry(end.to_owned()).or_default(),
-                None => answers.servers.entry(peer).or_default(),
+                Some(end) => self.ends.entry(end.to_owned()).or_default(),
+                None => self.servers.entry(peer).or_default(),
             };
             *kind += 1;
         }
-        answers
     }
 }
 
@@ -59,6 +57,21 @@ impl Expect {
             Self::Refused => false,
         };
         all.iter().filter(wanted).cloned().collect()
+    }
+
+    /// Probes of one round. The kernel sends only some six refusals a second to one peer on kube-proxy's behalf.
+    pub(super) const fn probes(self) -> u16 {
+        match self {
+            Self::Refused => 4,
+            _ => 64,
+        }
+    }
+
+    /// Whether somebody who should answer has not been seen, and nothing is wrong yet.
+    pub(super) fn asks_on(self, answers: &Answers, servers: &[Pod]) -> bool {
+        let all = matches!(self, Self::Everybody | Self::OwnNode);
+        let seen = |pod: &Pod| answers.servers.contains_key(&pod.name);
+        all && answers.ends.is_empty() && !servers.iter().all(seen)
     }
 
     /// Whether the answers are those of these servers; else what is wrong.
@@ -105,7 +118,9 @@ mod tests {
     }
 
     fn said(peers: &[&str]) -> Answers {
-        Answers::of(peers.iter().map(|peer| (*peer).to_owned()).collect())
+        let mut answers = Answers::default();
+        answers.add(peers.iter().map(|peer| (*peer).to_owned()).collect());
+        answers
     }
 
     #[test]
