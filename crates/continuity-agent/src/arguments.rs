@@ -1,6 +1,6 @@
 //! Command line and environment, checked before anything is opened.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -105,6 +105,10 @@ pub struct Running {
     /// Address of that port; the node's address if absent, else 127.0.0.1.
     #[arg(long, global = true, env = "CONTINUITY_HEALTH_ADDRESS")]
     pub health_address: Option<IpAddr>,
+
+    /// Address of /debug on the loopback, for the API server's port-forward; without it nothing is served.
+    #[arg(long, global = true, env = "CONTINUITY_DEBUG_LISTEN")]
+    pub debug_listen: Option<SocketAddr>,
 }
 
 impl Running {

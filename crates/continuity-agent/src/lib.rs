@@ -11,6 +11,7 @@
 pub mod arguments;
 pub mod cluster;
 pub mod command;
+pub mod debug;
 pub mod desire;
 pub mod driver;
 pub mod error;

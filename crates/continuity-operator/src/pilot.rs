@@ -19,6 +19,7 @@ use crate::timeline;
 use crate::warden::{self, Seat};
 use crate::watch;
 use crate::writer::Writer;
+use continuity_debug::{Page, Pages};
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
 use std::sync::Arc;
@@ -140,13 +141,13 @@ fn reporter(args: &Args) -> Reporter {
 }
 
 /// What /debug shows.
-fn pages(shown: signalling::Receiver<Option<Arc<Snapshot>>>, published: Arc<Hints>) -> debug::Pages {
-    let scheduler: debug::Page = Arc::new(move || {
+fn pages(shown: signalling::Receiver<Option<Arc<Snapshot>>>, published: Arc<Hints>) -> Pages {
+    let scheduler: Page = Arc::new(move || {
         let shown = shown.borrow();
         shown.as_ref().and_then(|one| serde_json::to_value(&**one).ok())
     });
-    let hints: debug::Page = Arc::new(move || Some(published.shown()));
-    debug::Pages::from([("hints", hints), ("scheduler", scheduler)])
+    let hints: Page = Arc::new(move || Some(published.shown()));
+    Pages::from([("hints", hints), ("scheduler", scheduler)])
 }
 
 /// Serves /debug; that it can not is no reason to stop.

@@ -20,6 +20,7 @@ use tokio::sync::{oneshot, watch};
 use crate::arguments::Running;
 use crate::cluster::backoff::{Backoff, Refusal};
 use crate::cluster::intake::Intake;
+use crate::debug;
 use crate::driver::{Driver, Refused};
 use crate::error::Error;
 use crate::health::{Board, serve};
@@ -135,6 +136,10 @@ async fn cluster(
     let node = &running.node_name;
     let started = Time(jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap_or_default());
     let client = client(board).await;
+    if let Some(address) = running.debug_listen {
+        let pages = debug::serve(client.clone(), address, Arc::clone(board), snapshots.clone());
+        tokio::spawn(pages);
+    }
     let (tell, zone) = watch::channel(Zone::default());
     let writer = Writer::new(&client, Identity::of(node, started), tell, Arc::clone(board));
     tokio::spawn(writer.run(snapshots));

@@ -56,12 +56,18 @@ const RULES: &[Rule] = &[
             "continuity-trace",
             "continuity-wire",
             "continuity-dataplane",
+            "continuity-debug",
         ],
         never: &[],
     },
     Rule {
+        name: "continuity-debug",
+        ours: &[],
+        never: &["aya"],
+    },
+    Rule {
         name: "continuity-operator",
-        ours: &["continuity-api", "continuity-field"],
+        ours: &["continuity-api", "continuity-debug", "continuity-field"],
         never: &["aya"],
     },
     Rule {
