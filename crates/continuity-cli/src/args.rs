@@ -78,14 +78,18 @@ pub enum Command {
     },
     /// Records what nodes decide about a set, and proves that the record decides the same again.
     Record(Record),
-    /// Shows a page of the operator's /debug, through the API server: scheduler, hints.
+    /// Shows a page of /debug, through the API server: the operator's (scheduler, hints), or that of a node's agent (lanes,
+    /// decisions, node).
     Debug {
         /// Which page.
         #[arg(value_name = "PAGE", value_parser = crate::debug::PAGES)]
         page: String,
-        /// Pod of the operator; default is the leader's.
+        /// Pod of the operator, default is the leader's; or pod of an agent.
         #[arg(long, value_name = "NAME")]
         pod: Option<String>,
+        /// Node whose agent is asked.
+        #[arg(long, value_name = "NAME", conflicts_with = "pod")]
+        node: Option<String>,
         /// File of `kubectl continuity snapshot`: shows the page that it holds, without a cluster.
         #[arg(long, value_name = "FILE")]
         from: Option<PathBuf>,

@@ -49,9 +49,13 @@ pub async fn run(cli: Cli) -> Result<u8, Error> {
         Command::Snapshot { file } => keep(&session, now, file).await,
         Command::Record(wanted) => fly(&session, now, &wanted).await,
         Command::Debug {
-            page, pod, output, ..
+            page,
+            pod,
+            node,
+            output,
+            ..
         } => {
-            let found = debug::page(&session, &page, pod.as_deref()).await?;
+            let found = debug::page(&session, &page, pod.as_deref(), node.as_deref()).await?;
             print(&render(&found, output, Value::to_string)?)?;
             Ok(0)
         }
@@ -91,6 +95,7 @@ fn without_cluster(cli: &Cli) -> Result<Option<String>, Error> {
             pod,
             from: Some(file),
             output,
+            ..
         } => {
             let pages = snapshot::read(file)?.debug;
             let found = debug::kept(&pages, page, pod.as_deref(), file)?;

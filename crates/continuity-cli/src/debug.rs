@@ -1,7 +1,10 @@
-//! `debug`: a page of the operator's `/debug`, through the API server's proxy to the pod.
+//! `debug`: a page of the operator's `/debug`, through the API server's proxy to the pod, or of an agent's, through its
+//! port-forward.
 //!
 //! Nothing else is connected to. The API server asks for `get` on `pods/proxy` and for `create` on `serviceaccounts/token` of
 //! `continuity-debug`, both in the installation's namespace, and logs both; the operator has it review the token once more.
+
+mod agent;
 
 use crate::error::Error;
 use crate::install;
@@ -16,8 +19,12 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Pages that a snapshot takes along.
-pub const PAGES: [&str; 2] = ["hints", "scheduler"];
+/// Pages of the operator, which a snapshot takes along.
+const OF_OPERATOR: [&str; 2] = ["hints", "scheduler"];
+/// Pages of one node's agent.
+const OF_AGENT: [&str; 3] = ["decisions", "lanes", "node"];
+/// All of them.
+pub const PAGES: [&str; 5] = ["decisions", "hints", "lanes", "node", "scheduler"];
 /// Audience of the token, its account, and the name of the port.
 const AUDIENCE: &str = "continuity-debug";
 const PORT: &str = "debug";
@@ -36,11 +43,26 @@ struct Place {
     port: i32,
 }
 
-/// One page, of the leader unless a pod is named.
+/// One page: of the operator's leader unless a pod is named, or of the agent of a node.
 ///
 /// # Errors
-/// No replica serves `/debug`, or the API server or the operator refuses.
-pub async fn page(session: &Session, page: &str, pod: Option<&str>) -> Result<Value, Error> {
+/// Nobody serves `/debug`, or the API server or the one who serves it refuses.
+pub async fn page(
+    session: &Session,
+    page: &str,
+    pod: Option<&str>,
+    node: Option<&str>,
+) -> Result<Value, Error> {
+    if OF_AGENT.contains(&page) {
+        let token = token(session).await?;
+        return agent::page(session, page, (node, pod), &token).await;
+    }
+    if node.is_some() {
+        return Err(Error::Debug(format!(
+            "page {page} is the operator's and of no node; pages of a node: {}",
+            OF_AGENT.join(", ")
+        )));
+    }
     let places = places(session).await?;
     let leader = leader(session).await;
     let wanted = pod.or(leader.as_deref());
@@ -74,7 +96,7 @@ pub(crate) async fn gather(session: &Session, unread: &mut Vec<String>) -> Pages
         }
     };
     for place in &places {
-        for page in PAGES {
+        for page in OF_OPERATOR {
             match fetch(session, place, page, &token).await {
                 Ok(value) => {
                     let of = pages.entry(place.pod.clone()).or_default();
@@ -107,7 +129,7 @@ pub fn kept(pages: &Pages, page: &str, pod: Option<&str>, file: &Path) -> Result
             "{} has no page {page}{}; it has {} {known}",
             file.display(),
             pod.map_or_else(String::new, |pod| format!(" of {pod}")),
-            PAGES.join(", ")
+            OF_OPERATOR.join(", ")
         ))
     })
 }
@@ -195,6 +217,13 @@ fn folder(namespace: &str, place: &Place) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn every_page_is_the_operators_or_an_agents() {
+        let mut all: Vec<&str> = OF_OPERATOR.into_iter().chain(OF_AGENT).collect();
+        all.sort_unstable();
+        assert_eq!(all, PAGES);
+    }
 
     fn pod(ports: &Value) -> Pod {
         let pod = json!({

@@ -8,6 +8,7 @@
     reason = "a test that cannot set its stage has failed"
 )]
 
+mod pages;
 mod server;
 
 use std::sync::Arc;

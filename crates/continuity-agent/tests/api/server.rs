@@ -120,8 +120,28 @@ async fn answer(State(server): State<Server>, request: Request) -> Response {
         ("PATCH", path) if path.ends_with("/continuitynodes/node-1/status") => {
             apply_status(&mut script, &body)
         }
+        ("POST", "/apis/authentication.k8s.io/v1/tokenreviews") => review_token(&body),
+        ("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews") => review_access(&body),
         _ => refused(404),
     }
+}
+
+/// Two tokens are known; each is the name of its owner.
+fn review_token(body: &Bytes) -> Response {
+    let mut review: Value = serde_json::from_slice(body).unwrap_or_default();
+    let token = review["spec"]["token"].as_str().unwrap_or_default().to_owned();
+    let known = ["known", "welcome"].contains(&token.as_str());
+    review["status"] = json!({
+        "authenticated": known, "user": {"username": token}, "audiences": review["spec"]["audiences"],
+    });
+    axum::Json(review).into_response()
+}
+
+/// One of them may look.
+fn review_access(body: &Bytes) -> Response {
+    let mut review: Value = serde_json::from_slice(body).unwrap_or_default();
+    review["status"] = json!({"allowed": review["spec"]["user"] == "welcome"});
+    axum::Json(review).into_response()
 }
 
 fn apply(script: &mut Script, body: &Bytes) -> Response {
