@@ -65,12 +65,8 @@ pub async fn run(args: Args) -> Result<(), Error> {
         tokio::spawn(debugging(server, stopped.clone()));
     }
     let reporter = reporter(&args);
-    let timelines = timeline::Keeper::start(
-        client.clone(),
-        &args.pod_namespace,
-        claimed.clone(),
-        Arc::clone(&metrics),
-    );
+    let (home, counted) = (&args.pod_namespace, Arc::clone(&metrics));
+    let timelines = timeline::Keeper::start(client.clone(), home, claimed.clone(), counted);
     let writer = Writer::new(client.clone(), Recorder::new(client, reporter));
     let wiring = Wiring {
         board,
