@@ -35,9 +35,10 @@ const MANIFEST: &str = "e2e/manifests/contract/contract.yaml";
 const NODES: &str = "shop-nodes";
 /// What ends the name of a twin.
 const TWIN: &str = "-kp";
-/// Rounds of probes until every server has been seen. In a burst the choice may pass over one that was slower of late; it
-/// comes up in the next.
-const ROUNDS: u32 = 16;
+/// Rounds of probes until every server has been seen, and the pause between two: 20 s in all. In a burst the choice passes
+/// over a server that was slower of late; what it remembers of that fades within seconds.
+const ROUNDS: u32 = 80;
+const PAUSE: Duration = Duration::from_millis(250);
 /// How long the nodes may take to follow.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -234,6 +235,7 @@ impl Row {
             if !self.expect.asks_on(&answers, expected) {
                 break;
             }
+            std::thread::sleep(PAUSE);
         }
         Ok((answers, asked))
     }
