@@ -116,8 +116,8 @@ static __always_inline __u32 choose(struct ct_bank *bank, struct ct_set_traffic 
 	return d->backend;
 }
 
-/* Equal share over the last known alive: the slot alone, no score. */
-static __always_inline __u32 choose_alive(struct ct_bank *bank, struct ct_set_traffic *traffic, struct decision *d)
+/* The slot alone, no score: over the last known alive, and for datagrams whose answers nobody measures. */
+static __always_inline __u32 choose_slot(struct ct_bank *bank, struct ct_set_traffic *traffic, struct decision *d)
 {
 	__u32 i = (next_cursor(traffic) * 3242174889u) >> 26;
 
@@ -302,7 +302,9 @@ static __always_inline int admitted(const struct target *t, __u32 *held)
 }
 
 /*
- * The backend to go to; 0 passes through, or refuses where *verdict says so. `held` is 0 where nobody asks for admission.
+ * The backend to go to; 0 passes through, or refuses where *verdict says so. `held` is 0 for a datagram without a connection:
+ * it asks for no admission, and goes by its slot. By score a backend that was slower once would get none of them, because
+ * neither their number nor their answers would ever speak for it. It tests nobody either.
  */
 static __always_inline struct ct_backend *pick(struct bpf_sock_addr *ctx, const struct ct_key *key,
 					       const struct target *t, struct decision *d, __u32 *held, int *verdict)
@@ -319,8 +321,8 @@ static __always_inline struct ct_backend *pick(struct bpf_sock_addr *ctx, const 
 		return 0;
 	}
 	if (bank) {
-		if (CT_SELDOM(t->state == CT_FALLBACK))
-			choose_alive(bank, t->traffic, d);
+		if (!held || CT_SELDOM(t->state == CT_FALLBACK))
+			choose_slot(bank, t->traffic, d);
 		else
 			choose(bank, t->traffic, t->index, ct_now(t->now), d);
 		stick(ctx, t, d);

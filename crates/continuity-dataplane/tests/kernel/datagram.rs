@@ -177,6 +177,35 @@ fn a_socket_that_never_connects_keeps_its_backend_and_hears_the_address_it_asked
 }
 
 #[test]
+fn sockets_that_never_connect_reach_also_the_server_that_was_slower_over_connected_ones() {
+    let ground = Ground::new();
+    let mut plane = ground.open();
+    let slow = Echo::on((Ipv4Addr::new(127, 0, 1, 3), 0).into(), |question| {
+        thread::sleep(Duration::from_millis(5));
+        question.to_vec()
+    });
+    let servers = [Echo::start(1), Echo::start(2), slow];
+    let addresses = servers.each_ref().map(|server| server.address);
+    serve(&mut plane, vec![datagrams(NAME, &[vip(53)], &addresses)]);
+    for _ in 0..30 {
+        plane.heartbeat();
+        let socket = client();
+        socket.connect(vip(53)).unwrap();
+        ask(&socket).expect("an answer");
+    }
+    let before = servers.each_ref().map(|server| server.asked().len());
+    assert!(before[2] > 0, "its answers were measured: {before:?}");
+    for _ in 0..60 {
+        plane.heartbeat();
+        ask_at(&client(), vip(53)).expect("an answer");
+    }
+    // Their answers are not measured: by the score one that was slower once would get nothing for half a minute.
+    let after = servers.each_ref().map(|server| server.asked().len());
+    let gained = [0, 1, 2].map(|index| after[index] - before[index]);
+    assert!(gained.iter().all(|count| (15..=25).contains(count)), "{gained:?}");
+}
+
+#[test]
 fn a_connected_socket_whose_backend_left_cannot_send_and_a_new_one_reaches_another() {
     let ground = Ground::new();
     let mut plane = ground.open();
