@@ -250,3 +250,40 @@ fn a_conflict_is_told_when_it_is_lost_in_part_or_whole_and_when_it_is_won() {
     );
     assert_eq!(spec.entries[6].cause, "generation 1 → 2, mode Enforce → Observe");
 }
+
+#[test]
+fn a_policy_with_sixteen_targets_and_roll_outs_in_sentences_of_full_length_stays_below_the_bytes() {
+    let name = "s".repeat(63);
+    let mut spec = None;
+    for round in 0..40 {
+        let mut known = Known::staged(4, RolloutPhase::Widening, "");
+        let staged = known.rollouts[0].clone();
+        known.rollouts = (0..16)
+            .map(|index| RolloutStatus {
+                set: format!("{}-{index:05}", &name[..57]),
+                domain: "z".repeat(253),
+                reason: format!("{round:02}{}", "→".repeat(254)),
+                ..staged.clone()
+            })
+            .collect();
+        let Subject::Policy(mut policy) = known.seen() else {
+            panic!("a policy")
+        };
+        let status = Arc::make_mut(&mut policy).status.as_mut().unwrap();
+        let message = format!("{round:02} port http follows policy old {}", "→".repeat(1_000));
+        let accepted = condition(conditions::ACCEPTED, true, reasons::ACCEPTED, &message);
+        status.targets = (0..16)
+            .map(|index| TargetStatus {
+                target_ref: TargetRef::port(&format!("{}{index:02}", &name[..61]), &name),
+                controller_name: String::new(),
+                conditions: vec![accepted.clone()],
+            })
+            .collect();
+        spec = appended(spec.as_ref(), &Subject::Policy(policy), moment(round)).or(spec);
+    }
+    let spec = spec.unwrap();
+    assert!(spec.entries.len() > 50, "{}", spec.entries.len());
+    // Metadata and who manages which field have less than 2 kB.
+    let size = serde_json::to_vec(&spec).unwrap().len();
+    assert!(size < 62 * 1024, "{size} bytes");
+}
