@@ -37,8 +37,8 @@ const NODES: &str = "shop-nodes";
 const TWIN: &str = "-kp";
 /// Rounds of probes until every server has been seen, and the pause between two: 20 s in all. In a burst the choice passes
 /// over a server that was slower of late; what it remembers of that fades within seconds.
-const ROUNDS: u32 = 80;
-const PAUSE: Duration = Duration::from_millis(250);
+const ROUNDS: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(100);
 /// How long the nodes may take to follow.
 const PATIENCE: Duration = Duration::from_secs(30);
 
