@@ -5,6 +5,7 @@
 //! at the first sign, for twice as long.
 
 use crate::evidence::micros;
+use crate::look;
 use crate::track::{Phase, Track};
 use crate::{Advice, Evidence, Isolation, IsolationConfig, Nanos, Reason, SetConfig, VerdictKind};
 
@@ -316,8 +317,12 @@ pub(crate) fn forgive(
     let clean = answered <= peers.unwrap_or(calm) + (2.0 * spread).clamp(CLEAN.0, CLEAN.1);
     let hopeful = answered < promising(&isolation.evidence);
     if isolation.is_slow() && !clean && !hopeful {
-        let free = FREE.max(Nanos(2 * micros(answered).0));
-        track.drip_due = track.drip_due.max(now + free);
+        let took = micros(answered);
+        let free = FREE.max(Nanos(2 * took.0));
+        track.drip_due = track
+            .drip_due
+            .max(now + free)
+            .max(counted(&isolation, answered, spacing, now));
     }
     if now < isolation.hold_until {
         return;
@@ -340,6 +345,18 @@ pub(crate) fn forgive(
     });
     track.level = Some(answered);
     let_in(track, isolation.since, now);
+}
+
+/// When the next test is due after a late answer that was asked for since the isolation: a `spacing` later than that, as
+/// after a test of our own. It tells the same, whoever opened the connection; a test's own answer changes nothing here.
+fn counted(isolation: &Isolation, answered: f64, spacing: Nanos, now: Nanos) -> Nanos {
+    // No later than it may have been asked for: levels are those of buckets.
+    let asked = Nanos(now.0.saturating_sub(micros(answered + look::BUCKET_WIDTH).0));
+    if asked > isolation.since {
+        asked + spacing
+    } else {
+        Nanos::ZERO
+    }
 }
 
 /// Level below which an answer is far better than what isolated the backend; any answer is, after failures.
@@ -436,14 +453,31 @@ mod tests {
     }
 
     #[test]
-    fn a_late_answer_on_a_kept_connection_makes_a_test_superfluous() {
+    fn a_late_answer_on_a_kept_connection_is_a_test_and_one_from_before_puts_the_next_off() {
         let now = Nanos::from_secs(100);
+        let (peers, about) = (Some(level(20.0)), (level(20.0), 0.5));
         let mut track = Track::new(BackendId(1), Phase::Normal, now);
         tested(&mut track, LATE, 400.0, now);
+        assert_eq!(
+            track.drip_due,
+            now + SPACING,
+            "the test's own answer moves nothing"
+        );
         track.drip_due = now + Nanos::from_millis(500);
-        let (peers, about) = (Some(level(20.0)), (level(20.0), 0.5));
         forgive(&mut track, peers, about, SPACING, &mut Vec::new(), now);
-        assert_eq!(track.drip_due, now + FREE);
+        let asked = Nanos((now + SPACING).0 - Nanos::from_millis(400).0);
+        let early = asked.since(track.drip_due);
+        assert!(
+            track.drip_due <= asked && early < Nanos::from_millis(100),
+            "{early:?} early"
+        );
+        let Phase::Isolated(isolation) = &mut track.phase else {
+            panic!("400 ms is not clean");
+        };
+        isolation.since = Nanos(now.0 - Nanos::from_millis(300).0);
+        track.drip_due = now;
+        forgive(&mut track, peers, about, SPACING, &mut Vec::new(), now);
+        assert_eq!(track.drip_due, now + FREE, "asked for before the isolation");
         track.look.sum = level(2_000.0);
         forgive(&mut track, peers, about, SPACING, &mut Vec::new(), now);
         assert_eq!(track.drip_due, now + Nanos::from_secs(4), "twice what it took");

@@ -33,7 +33,7 @@ const RECENT: f64 = 8.0;
 /// What was asked for before a gap is left out for this long after it; who answers later than that is late.
 const GAP_MEMORY: Nanos = Nanos::from_secs(60);
 /// Octaves that a level may be off: a bucket of the histogram.
-const BUCKET_WIDTH: f64 = 0.25;
+pub(crate) const BUCKET_WIDTH: f64 = 0.25;
 
 /// What was seen of one backend since the present look began, and what earlier looks found.
 #[derive(Debug, Clone, Default)]

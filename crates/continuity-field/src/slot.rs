@@ -19,7 +19,8 @@ pub(crate) struct Scratch {
     seed: u64,
 }
 
-/// Slots per backend by largest remainder: at least one for whoever has a share, ties rotated by `seed`.
+/// Slots per backend: whole parts, and the rest by lot, with the remainder as the chance; at least one for whoever has a
+/// share. The lot is fixed by `seed`, so a node's slots stand still while its shares do.
 pub(crate) fn apportion(shares: &[f64], seed: u64, scratch: &mut Scratch) {
     if scratch.seed == seed && scratch.shares == shares {
         return;
@@ -47,8 +48,7 @@ pub(crate) fn apportion(shares: &[f64], seed: u64, scratch: &mut Scratch) {
         let exact = share * f64::from(WHOLE);
         *slots = crate::number::to_u32(libm::floor(exact)).clamp(1, WHOLE);
         left = left.saturating_sub(*slots);
-        let remainder = crate::number::to_u64((exact - f64::from(*slots)).clamp(0.0, 1.0) * 1e6);
-        order.push((remainder << 16 | tie(seed, index), index));
+        order.push((lot(seed, index, exact - f64::from(*slots)), index));
     }
     order.sort_unstable_by(|one, other| other.cmp(one));
     let given: u32 = target.iter().sum();
@@ -69,9 +69,16 @@ pub(crate) fn apportion(shares: &[f64], seed: u64, scratch: &mut Scratch) {
     }
 }
 
-/// Order among equals: another one on every node.
-fn tie(seed: u64, index: usize) -> u64 {
-    (seed ^ index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48
+/// Rank of a backend in the lot for the slots that remain; the larger wins. Odds of the remainder times odds of a number
+/// that differs by node and backend: Rosén's Pareto sampling, by which about the remainder's part of the nodes rounds up.
+/// By the largest remainder alone all nodes would round alike, since reports tell all of them the same, and a difference of
+/// nothing would put a sixth more on one of ten backends.
+fn lot(seed: u64, index: usize, remainder: f64) -> u64 {
+    let number = (seed ^ index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
+    let odds = |part: f64| part / (1.0 - part);
+    let drawn = odds((number as f64 + 0.5) / f64::from(1_u32 << 16));
+    // Bits of positive floats stand in the order of their values.
+    (odds(remainder.clamp(0.0, 1.0 - 1e-6)) * drawn).to_bits()
 }
 
 /// More backends than slots: every look another 64 of them, the sequence shifted by node. Memory reaches the rest.
@@ -246,6 +253,23 @@ mod tests {
         let mut scratch = Scratch::default();
         apportion(&[0.998, 0.001, 0.001, 0.0], 7, &mut scratch);
         assert_eq!(scratch.target, [62, 1, 1, 0]);
+    }
+
+    #[test]
+    fn over_many_nodes_a_share_is_what_it_says_though_every_node_has_whole_slots() {
+        let shares = [0.104, 0.101, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.095];
+        let mut sums = [0; 10];
+        let mut scratch = Scratch::default();
+        for node in 1..=2_000_u64 {
+            apportion(&shares, node.wrapping_mul(0xD1B5_4A32_D192_ED03), &mut scratch);
+            sums.iter_mut()
+                .zip(&scratch.target)
+                .for_each(|(sum, slots)| *sum += slots);
+        }
+        for (sum, share) in sums.iter().zip(shares) {
+            let mean = f64::from(*sum) / 2_000.0;
+            assert!((mean - 64.0 * share).abs() < 0.1, "{mean} slots for {share}");
+        }
     }
 
     #[test]

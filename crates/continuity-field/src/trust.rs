@@ -1,9 +1,10 @@
 //! How much the in-band reports of a backend may say (law-balancing §2.5, rules 9, 10 and 12).
 //!
-//! `trust = 160 · clamp((f − 0.5)/0.4) · clamp((cov − 0.3)/0.15) · clamp((β + 0.06)/0.08)`, each factor in 0 ..= 1: f is the
-//! share of reports that differ from the one before, cov the share of expected reports that arrive (two an answer), β the
-//! slope of realised on predicted turnaround over about a minute. A factor that is not known yet counts as 1. Who says one
-//! thing and does another is not heard for 30 s.
+//! `trust = 160 · clamp((f − 0.5)/0.4) · clamp((cov − 0.3)/0.15) · clamp((β + s − 0.04)/0.08)`, each factor in 0 ..= 1: f is
+//! the share of reports that differ from the one before, cov the share of expected reports that arrive (two an answer), β
+//! the slope of realised on predicted turnaround over about a minute, s its standard error. The published ramp is that of
+//! s = 0.1; who has seen more is surer that reports predict nothing, and who has seen less doubts longer. A factor that is
+//! not known yet counts as 1. Who says one thing and does another is not heard for 30 s.
 
 use crate::{BackendSample, Nanos, Regression};
 
@@ -17,6 +18,11 @@ const PAIRS: f64 = 4.0;
 const UNHEARD: Nanos = Nanos::from_secs(30);
 /// Shorter, for a report that claims to be well while a request starves.
 const DOUBTED: Nanos = Nanos::from_secs(20);
+
+/// Slope up to which reports predict nothing worth following, and the scatter of one answer about it, octaves. A slope is
+/// believed to be that small from one standard error on.
+const USELESS: f64 = 0.04;
+const SCATTER: f64 = 1.0;
 
 /// A running mean with weight `max(n/(n+16), 1/(k+1))`.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -164,6 +170,42 @@ impl Slope {
         let xx = (self.sxx - self.sx * self.sx / n).max(0.0);
         let xy = self.sxy - self.sx * self.sy / n;
         let beta = (xy + 7.5) / (xx + 25.0);
-        ((beta + 0.06) / 0.08).clamp(0.0, 1.0)
+        let error = SCATTER / libm::sqrt(xx + 25.0);
+        ((beta + error - USELESS) / 0.08).clamp(0.0, 1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The factor after `n` answers, predicted half an octave above or below, that came out by `slope` of it.
+    fn factor(n: u32, slope: f64) -> f64 {
+        let half = f64::from(n) / 2.0;
+        let sums = Slope {
+            n: f64::from(n),
+            sxx: 2.0 * half * 0.25,
+            sxy: 2.0 * half * 0.25 * slope,
+            ..Slope::default()
+        };
+        sums.factor()
+    }
+
+    #[test]
+    fn reports_that_predict_nothing_lose_their_say_when_that_is_sure_and_not_before() {
+        for (n, slope, least, most) in [
+            (0, 0.0, 1.0, 1.0),
+            (200, 0.0, 0.99, 1.0),
+            (4_000, 0.0, 0.0, 0.05),
+            (4_000, -0.1, 0.0, 0.0),
+            (200, -0.3, 0.0, 0.0),
+            (4_000, 0.2, 1.0, 1.0),
+        ] {
+            let found = factor(n, slope);
+            assert!(
+                (least..=most).contains(&found),
+                "{n} answers, slope {slope}: {found}"
+            );
+        }
     }
 }

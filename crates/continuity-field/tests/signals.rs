@@ -259,7 +259,8 @@ fn a_backend_on_a_drowning_node_gets_less_and_is_said_once_and_nobody_is_isolate
     let view = bench.run(30, drowning(1)).backends[0];
     assert_eq!(view.state, BackendState::Normal);
     // 1 / (1 + 1.05 + 1) of the weight of the others: 64 · 0.328 / 4.328 = 4.9 slots.
-    assert_eq!((view.pressure_milli, view.slots), (3_050, 5));
+    assert_eq!(view.pressure_milli, 3_050);
+    assert!((4..=5).contains(&view.slots), "{} slots by lot", view.slots);
     let said = bench
         .said
         .iter()
