@@ -28,6 +28,33 @@ impl Rate {
     }
 }
 
+/// From so many requests a second a backend's median means something, in thousandths: the law asks for three late ones
+/// within three seconds before it calls a backend late.
+const ENOUGH: i64 = 1_000;
+/// Below so many it means nothing again; what lies between keeps a rate about the bound from flapping.
+const TOO_FEW: i64 = 300;
+
+/// Whether a backend is asked often enough for the median of its answers to mean something.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Asked {
+    rate: Rate,
+    enough: bool,
+}
+
+impl Asked {
+    /// Takes `count` requests over `seconds`.
+    pub fn add(&mut self, count: u64, seconds: f64) {
+        self.rate.add(count, seconds);
+        self.enough = self.rate.milli() >= if self.enough { TOO_FEW } else { ENOUGH };
+    }
+
+    /// It is.
+    #[must_use]
+    pub const fn enough(self) -> bool {
+        self.enough
+    }
+}
+
 /// Events counted and their rate.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Flow {
@@ -146,6 +173,21 @@ mod tests {
             rate.add(0, 0.15);
         }
         assert!((48_000..=52_000).contains(&rate.milli()), "{}", rate.milli());
+    }
+
+    #[test]
+    fn a_backend_is_asked_enough_from_one_a_second_and_until_it_is_far_below() {
+        let mut asked = Asked::default();
+        let mut for_seconds = |a_second: u64, seconds: u64| {
+            for _ in 0..seconds {
+                asked.add(a_second, 1.0);
+            }
+            asked.enough()
+        };
+        assert!(!for_seconds(0, 5));
+        assert!(for_seconds(2, 10));
+        assert!(for_seconds(0, 5), "nobody asks for a moment");
+        assert!(!for_seconds(0, 20));
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub struct BackendShot {
     pub hearsay: bool,
     /// Share of new connections, parts per million.
     pub share_ppm: u32,
-    /// Latency estimate, µs; 0 = not known.
+    /// Latency estimate, µs; 0 = not known, or in Observe too few requests of late for it to mean something.
     pub latency_micros: i64,
     /// Connections established now.
     pub open: u64,

@@ -27,7 +27,7 @@ use crate::lane::{Lane, LaneKey};
 use crate::memory::Memory;
 use crate::meter::Meter;
 use crate::project::{Armed, differs, project};
-use crate::rate::{Answers, Flow};
+use crate::rate::{Answers, Asked, Flow};
 use crate::recorder::{Recorder, Sink};
 use crate::select::Grade;
 use gate::Gatekeeper;
@@ -81,6 +81,7 @@ pub struct Track {
     last_read: Option<u64>,
     decided: Option<Decided>,
     accepted: BTreeMap<BackendId, (u32, u64)>,
+    asked: BTreeMap<BackendId, Asked>,
     flows: Flows,
     answers: Answers,
     notes: Notes,
@@ -120,6 +121,7 @@ impl Track {
             last_read: None,
             decided: None,
             accepted: BTreeMap::new(),
+            asked: BTreeMap::new(),
             flows: Flows::default(),
             answers: Answers::default(),
             notes,
@@ -207,12 +209,15 @@ impl Track {
         if lane.mode != self.lane.mode {
             // Another role's counters are no continuation, and the first field of Enforce must be published.
             self.meters.clear();
+            self.asked.clear();
             self.published = None;
             self.gatekeeper.turn();
         }
         self.meters
             .retain(|id, _| lane.backends.iter().any(|backend| backend.id == *id));
         self.accepted
+            .retain(|id, _| lane.backends.iter().any(|backend| backend.id == *id));
+        self.asked
             .retain(|id, _| lane.backends.iter().any(|backend| backend.id == *id));
         let view = plane.set(&self.id);
         self.refusal = if view.is_some() {
@@ -338,6 +343,8 @@ impl Track {
             for (sum, count) in turnaround.iter_mut().zip(&sample.turnaround) {
                 *sum = sum.saturating_add(*count);
             }
+            let asked = self.asked.entry(backend.id).or_default();
+            asked.add(sample.established.max(sample.answered), seconds);
             failed += sample.refused + sample.timed_out + sample.reset_before_data;
             if let Some((known, server)) = known.and_then(|known| Some((known, known.server.as_ref()?))) {
                 let mark = (known.backend.generation, server.established);

@@ -176,6 +176,67 @@ fn observe_measures_local_backends_and_never_publishes() {
     assert_eq!(shot.backends[1].state, continuity_field::BackendState::Isolated);
 }
 
+/// A backend that is alone on this node answers as often, `rounds` ticks long.
+fn serve_alone(node: &mut NodeLoop<MemoryDataplane>, rounds: u32, count: u32, micros: u64) {
+    let bucket = continuity_field::histogram::bucket(micros);
+    for _ in 0..rounds {
+        node.plane_mut()
+            .count_server(address(1, 2), |traffic| {
+                traffic.established += u64::from(count);
+                traffic.answered += u64::from(count);
+                traffic.turnaround[bucket] += count;
+            })
+            .expect("counted");
+        node.plane_mut().advance(TICK);
+        node.tick(WALL);
+    }
+}
+
+#[test]
+fn in_observe_a_lone_backend_tells_its_median_while_it_is_asked() {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Observe, three()), WALL)
+        .expect("adopted");
+    let medians = |node: &NodeLoop<MemoryDataplane>| -> Vec<i64> {
+        let told = shot(node).backends.into_iter();
+        told.map(|backend| backend.latency_micros).collect()
+    };
+    serve_alone(&mut node, 100, 10, 20_000);
+    let (calm, others) = (medians(&node)[0], medians(&node)[1..].to_vec());
+    assert!((15_000..26_000).contains(&calm), "{calm}");
+    assert_eq!(others, [0, 0], "what runs elsewhere is measured elsewhere");
+    serve_alone(&mut node, 20, 10, 520_000);
+    let late = medians(&node)[0];
+    assert!((400_000..650_000).contains(&late), "{late}");
+    assert_eq!(
+        shot(&node).backends[0].state,
+        continuity_field::BackendState::Normal,
+        "nobody here to compare it with"
+    );
+    serve_alone(&mut node, 300, 0, 520_000);
+    assert_eq!(medians(&node)[0], 0);
+}
+
+#[test]
+fn in_observe_failures_of_a_lone_backend_need_no_peers() {
+    let mut node = node_loop();
+    node.adopt(desired(Mode::Observe, three()), WALL)
+        .expect("adopted");
+    serve_alone(&mut node, 100, 10, 20_000);
+    for _ in 0..20 {
+        node.plane_mut()
+            .count_server(address(1, 2), |traffic| {
+                traffic.established += 10;
+                traffic.reset_before_data += 10;
+            })
+            .expect("counted");
+        node.plane_mut().advance(TICK);
+        node.tick(WALL);
+    }
+    let told = &shot(&node).backends[0];
+    assert_eq!(told.state, continuity_field::BackendState::Isolated, "{told:?}");
+}
+
 #[test]
 fn a_switch_to_observe_takes_effect_at_once_and_back_publishes_a_fresh_field() {
     let mut node = node_loop();

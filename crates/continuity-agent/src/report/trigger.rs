@@ -1,15 +1,18 @@
 //! When a report is worth a write. Pure: the last written status, the present one, and the time.
 //!
-//! Transitions go at once, then at least 5 s apart; a moved rate, and while something is wrong a moved pressure, share or
-//! p99, wait for the spacing that the plan advises for the size of the fleet; everything else waits for the resync. New advice alone never triggers: else one write of the operator
-//! would cost one write of every node.
+//! Transitions go at once, then at least 5 s apart; a moved rate, in Observe a median that moved far, and while something is
+//! wrong a moved pressure, share or p99, wait for the spacing that the plan advises for the size of the fleet; everything
+//! else waits for the resync. New advice alone never triggers: else one write of the operator would cost one write of every
+//! node.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use continuity_api::node::{BackendState, ContinuityNodeStatus, SetReport, Warning};
+use continuity_api::node::{BackendReport, BackendState, ContinuityNodeStatus, SetReport, Warning};
+use continuity_dataplane::Mode;
 
 use crate::rate::moved;
+use crate::snapshot::LaneShot;
 
 /// Least time between two reports of transitions.
 pub const TRANSITION_SPACING: Duration = Duration::from_secs(5);
@@ -47,9 +50,49 @@ pub struct Written {
     pub transition_age: Duration,
 }
 
+/// What a median must move by before the operator should hear of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The policy's latency ratio, thousandths.
+    pub ratio_milli: u32,
+    /// Half of a typical request, µs: the law calls nothing late that is nearer than this to its peers.
+    pub least_micros: i64,
+}
+
+/// What reports keep to: the pace of the fleet, and by set what its policy calls far.
+#[derive(Clone, Debug, Default)]
+pub struct Pace<'a> {
+    /// Least time between two reports of figures.
+    pub spacing: Duration,
+    /// Steps of the sets in Observe, by namespace and name.
+    pub steps: BTreeMap<(&'a str, &'a str), Step>,
+}
+
+impl<'a> Pace<'a> {
+    /// The pace that the plans of these lanes ask for.
+    #[must_use]
+    pub fn of(lanes: &'a [LaneShot]) -> Self {
+        let spacings = lanes.iter().map(|shot| shot.lane.advice.report_spacing);
+        let observed = lanes.iter().filter(|shot| shot.lane.mode == Mode::Observe);
+        let step = |shot: &LaneShot| {
+            let half = shot.lane.law.profile.typical().as_micros() / 2;
+            Step {
+                ratio_milli: shot.lane.law.isolation.latency_ratio_milli,
+                least_micros: i64::try_from(half).unwrap_or(i64::MAX),
+            }
+        };
+        Self {
+            spacing: spacings.max().unwrap_or_default(),
+            steps: observed
+                .map(|shot| ((&*shot.key.namespace, &*shot.key.set), step(shot)))
+                .collect(),
+        }
+    }
+}
+
 /// Whether to write now, and why.
 #[must_use]
-pub fn due(written: &Written, status: &ContinuityNodeStatus, spacing: Duration) -> Option<Cause> {
+pub fn due(written: &Written, status: &ContinuityNodeStatus, pace: &Pace<'_>) -> Option<Cause> {
     let Some(last) = &written.status else {
         return Some(Cause::First);
     };
@@ -59,15 +102,15 @@ pub fn due(written: &Written, status: &ContinuityNodeStatus, spacing: Duration) 
     if written.transition_age >= TRANSITION_SPACING && standing_changed(last, status) {
         return Some(Cause::Transition);
     }
-    if written.age >= spacing.max(TRANSITION_SPACING) {
+    if written.age >= pace.spacing.max(TRANSITION_SPACING) {
         if rates_moved(last, status) {
             return Some(Cause::Rate);
         }
-        if figures_moved(last, status) {
+        if figures_moved(last, status) || medians_moved(last, status, pace) {
             return Some(Cause::Figure);
         }
     }
-    (written.age >= RESYNC.max(spacing)).then_some(Cause::Resync)
+    (written.age >= RESYNC.max(pace.spacing)).then_some(Cause::Resync)
 }
 
 /// Something a person or the operator would act on is different.
@@ -164,6 +207,37 @@ fn figures_moved(last: &ContinuityNodeStatus, now: &ContinuityNodeStatus) -> boo
             .get(&(&*set.namespace, &*set.set))
             .is_some_and(|before| (unusual(before) || unusual(set)) && figure_moved(before, set))
     })
+}
+
+/// In Observe the operator judges a backend by those of other nodes, so it must hear when a median has moved so far that its
+/// judgement may differ. Half of the ratio's octaves: with a whole one it could be misled by as much again.
+fn medians_moved(last: &ContinuityNodeStatus, now: &ContinuityNodeStatus, pace: &Pace<'_>) -> bool {
+    let before: BTreeMap<(&str, &str), &SetReport> = last
+        .sets
+        .iter()
+        .map(|set| ((&*set.namespace, &*set.set), set))
+        .collect();
+    now.sets.iter().any(|set| {
+        let name = (&*set.namespace, &*set.set);
+        let (Some(step), Some(before)) = (pace.steps.get(&name), before.get(&name)) else {
+            return false;
+        };
+        set.backends.iter().any(|backend| {
+            let same = |known: &&BackendReport| known.address == backend.address;
+            let known = before.backends.iter().find(same);
+            known.is_some_and(|known| step.passed(known.median_micros, backend.median_micros))
+        })
+    })
+}
+
+impl Step {
+    /// From one median to the other is far. One that was not known yet is news; one that is no longer known is none, since
+    /// the rate that sank has told.
+    fn passed(&self, last: i64, now: i64) -> bool {
+        let (low, high) = (i128::from(last.min(now)), i128::from(last.max(now)));
+        let far = high * high * 1_000 >= low * low * i128::from(self.ratio_milli);
+        now > 0 && (last == 0 || far && high - low >= i128::from(self.least_micros))
+    }
 }
 
 fn unusual(set: &SetReport) -> bool {

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::compose::compose;
-use super::trigger::{Cause, Written, due};
+use super::trigger::{Cause, Pace, Written, due};
 use crate::cluster::backoff::{Backoff, Refusal};
 use crate::health::Board;
 use crate::identity::{Identity, Zone};
@@ -111,9 +111,7 @@ impl Writer {
         );
         self.written.age = age(self.written_at);
         self.written.transition_age = age(self.transition_at);
-        let spacings = snapshot.lanes.iter().map(|lane| lane.lane.advice.report_spacing);
-        let spacing = spacings.max().unwrap_or_default();
-        let Some(cause) = due(&self.written, &status, spacing) else {
+        let Some(cause) = due(&self.written, &status, &Pace::of(&snapshot.lanes)) else {
             return Ok(());
         };
         if !self.exists {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use continuity_api::Time;
-use continuity_field::{Enforcement, NodeDemand, Outcome, Regime};
+use continuity_dataplane::Mode;
+use continuity_field::{BackendId, Enforcement, NodeDemand, Outcome, Regime};
 
 use super::Track;
 use crate::snapshot::{BackendShot, GateShot, LaneShot, RateShot, TotalShot};
@@ -99,7 +100,8 @@ impl Track {
                 .get(index)
                 .filter(|backend| backend.id == view.id)?;
             let note = self.notes.backends.get(&view.id)?;
-            let micros = view.latency.map_or(0, continuity_field::Nanos::as_micros);
+            let latency = view.latency.filter(|_| self.telling(view.id));
+            let micros = latency.map_or(0, continuity_field::Nanos::as_micros);
             let hearsay = |isolation: continuity_field::Isolation| {
                 matches!(isolation.evidence, continuity_field::Evidence::Shared { .. })
             };
@@ -115,6 +117,12 @@ impl Track {
             })
         });
         shots.collect()
+    }
+
+    /// Whether the median of a backend is worth telling. In Observe the operator compares it with those of other nodes, and
+    /// what a backend answered long ago says nothing of it now.
+    fn telling(&self, id: BackendId) -> bool {
+        self.lane.mode == Mode::Enforce || self.asked.get(&id).is_some_and(|asked| asked.enough())
     }
 }
 

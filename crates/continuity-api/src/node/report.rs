@@ -318,7 +318,7 @@ pub struct BackendReport {
     /// What its own node foresees of it (default: nothing). Only the node that it runs on can say so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warning: Option<Warning>,
-    /// Median answer time, in microseconds; 0 means not known.
+    /// Median answer time, in microseconds; 0 means not known, or in Observe that it was asked too seldom of late.
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub median_micros: i64,
