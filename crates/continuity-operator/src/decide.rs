@@ -15,12 +15,15 @@ pub use intent::{Aspect, Intent, Slot, Urgency, Write};
 use crate::bind;
 use crate::hint;
 use crate::moment::Moment;
+use crate::outlier::{self, Outlier};
 use crate::plan::{self, Bound};
 use crate::world::{BackendFacts, Key, Reachability, ServiceFacts, World};
 use crate::{gather, policy, rollout, transition, verdict};
 use continuity_api::node::SetReport;
+use continuity_api::policy::Mode;
 use continuity_api::{EquivalencePlan, EquivalenceSet, EquivalenceSetStatus};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// What decisions remember between passes, by set.
 #[derive(Debug, Default)]
@@ -28,6 +31,7 @@ pub struct Memory {
     hints: BTreeMap<Key, hint::Memory>,
     verdicts: BTreeMap<Key, verdict::Memory>,
     rollouts: BTreeMap<Key, rollout::Memory>,
+    outliers: BTreeMap<Key, outlier::Memory>,
 }
 
 impl Memory {
@@ -36,6 +40,13 @@ impl Memory {
         self.hints.retain(|key, _| world.sets.get(key).is_some());
         self.verdicts.retain(|key, _| world.sets.get(key).is_some());
         self.rollouts.retain(|key, _| world.plans.get(key).is_some());
+        self.outliers.retain(|key, _| world.sets.get(key).is_some());
+    }
+
+    /// Sets about which time alone may change a decision soon.
+    pub fn waiting(&self) -> impl Iterator<Item = &Key> {
+        let waiting = self.outliers.iter().filter(|(_, memory)| memory.waits());
+        waiting.map(|(key, _)| key)
     }
 }
 
@@ -211,6 +222,7 @@ fn status_intent(
         before.scale_hint.as_ref(),
         now,
     );
+    let outliers = outliers(world, bound, reports, (before, backends.ready), memory, now);
     let facts = gather::Facts {
         generation: set.metadata.generation,
         mode: bound.set.mode,
@@ -219,6 +231,7 @@ fn status_intent(
         nodes: world.census(now).fresh,
         digest: world.plans.get(&bound.key).map(|plan| plan.spec.digest.as_str()),
         hint,
+        outliers: &outliers,
         previous: before,
     };
     let after = gather::status(&facts, now);
@@ -244,6 +257,39 @@ fn status_intent(
         observed: set.metadata.resource_version.clone(),
         ..Intent::nothing(slot)
     })
+}
+
+/// Backends that no node of theirs can judge; in Enforce every node judges all.
+fn outliers(
+    world: &World,
+    bound: &Bound,
+    reports: &[(&str, &SetReport)],
+    (before, ready): (&EquivalenceSetStatus, usize),
+    memory: &mut Memory,
+    now: Moment,
+) -> Vec<Outlier> {
+    if bound.set.mode == Mode::Enforce {
+        memory.outliers.remove(&bound.key);
+        return Vec::new();
+    }
+    let advice = world.plans.get(&bound.key).map(|plan| &plan.spec.advice);
+    let spacing = advice.map_or(0, |advice| advice.report_spacing_millis);
+    let heard = reports
+        .iter()
+        .filter_map(|(node, _)| Some((*node, world.nodes.get(*node)?.seen)));
+    let view = outlier::View {
+        policy: &bound.plan.stable,
+        reports,
+        heard: heard.collect(),
+        ready,
+        spacing: Duration::from_millis(u64::try_from(spacing).unwrap_or(0)),
+        stored: before.would_have.as_ref().map_or(&[], |would| &would.isolated),
+    };
+    outlier::decide(
+        memory.outliers.entry(bound.key.clone()).or_default(),
+        &view,
+        now.mono,
+    )
 }
 
 fn backends(world: &World, service: &Key, bound: &Bound) -> BackendFacts {

@@ -10,9 +10,11 @@ mod regime;
 mod warning;
 mod would_have;
 
+pub(crate) use isolated::identity;
 pub use regime::Headline;
 
 use crate::moment::Moment;
+use crate::outlier::Outlier;
 use crate::policy::Standing;
 use crate::world::BackendFacts;
 use continuity_api::node::{AdmissionState, Regime, SetReport};
@@ -46,6 +48,8 @@ pub struct Facts<'a> {
     pub digest: Option<&'a str>,
     /// The hint.
     pub hint: Option<HintStatus>,
+    /// Backends that are late beside their peers on other nodes; in Observe only.
+    pub outliers: &'a [Outlier],
     /// What is stored.
     pub previous: &'a EquivalenceSetStatus,
 }

@@ -20,6 +20,7 @@ pub mod lease;
 mod listener;
 pub mod mode;
 pub mod moment;
+pub mod outlier;
 pub mod pilot;
 pub mod plan;
 pub mod policy;

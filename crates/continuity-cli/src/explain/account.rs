@@ -182,7 +182,17 @@ impl Scene<'_> {
             Regime::Laminar if self.ready == 1 => {
                 vec!["nothing is wrong; there is one backend, and none to prefer".to_owned()]
             }
-            Regime::Laminar => vec![format!("nothing is wrong: {} backends answer alike", self.ready)],
+            Regime::Laminar => match deed::stands_out(self) {
+                0 => vec![format!("nothing is wrong: {} backends answer alike", self.ready)],
+                1 => vec![format!(
+                    "1 of {} backends stands out beside its peers",
+                    self.ready
+                )],
+                late => vec![format!(
+                    "{late} of {} backends stand out beside their peers",
+                    self.ready
+                )],
+            },
             _ => vec!["the nodes gave no reason".to_owned()],
         }
     }

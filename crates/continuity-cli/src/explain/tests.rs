@@ -220,6 +220,7 @@ fn observe_says_what_enforce_would_have_done_and_how_to_let_it() {
     });
     let screen = screen(&facts);
     for line in [
+        "  why    1 of 5 backends stands out beside its peers\n",
         "   Observe: nothing is touched\n",
         "  did    nothing; Enforce would have isolated 10.244.2.7:8080 on 1 node\n",
         "         10.244.2.7:8080 answers in 512 ms, its peers in 21 ms\n",

@@ -2,7 +2,7 @@ use super::*;
 use crate::sample::{Scene, at, isolated, key, node, policy, report, service as made, set_key, slice, web};
 use crate::world::Change;
 use continuity_api::EquivalencePlanSpec;
-use continuity_api::node::{Regime, SetReport};
+use continuity_api::node::{BackendReport, Regime, SetReport};
 use continuity_api::target::TargetRef;
 use kube::runtime::watcher::Event;
 use serde_json::json;
@@ -248,4 +248,47 @@ fn the_hint_survives_silence_and_a_restart() {
     // Every list of memories starts empty, as after a restart, and the node is long silent.
     let scene = scene.settled(at(5_000));
     assert_eq!(hint(&scene), 5);
+}
+
+#[test]
+fn in_observe_a_set_is_looked_at_again_until_a_late_backend_may_be_named() {
+    let mut watching = policy("p", 1, &[TargetRef::service("web")]);
+    watching.spec.mode = Mode::Observe;
+    let alone = |index: u8, sequence: i64, millis: i64| {
+        let name = format!("node-{index}");
+        let backend = BackendReport {
+            address: format!("10.244.0.{index}:8080"),
+            pod: format!("web-{index}"),
+            node: name.clone(),
+            median_micros: millis * 1_000,
+            ..BackendReport::default()
+        };
+        let report = SetReport {
+            mode: Mode::Observe,
+            backends: vec![backend],
+            ..report(10)
+        };
+        Change::Node(Event::Apply(node(&name, sequence, vec![report])))
+    };
+    let mut scene = Scene::new().policy(watching);
+    for index in 0..3 {
+        scene.world.absorb(alone(index, 1, 20), at(0));
+    }
+    let mut scene = scene.settled(at(50));
+    scene.world.absorb(alone(1, 2, 500), at(100));
+    let mut memory = Memory::default();
+    let mut named = |now| {
+        let intents = scene.intents(&mut memory, now);
+        let would = intents.into_iter().find_map(|intent| match intent.write {
+            Write::SetStatus(status) => status.would_have,
+            _ => None,
+        });
+        let waits: Vec<Key> = memory.waiting().cloned().collect();
+        (would.map(|would| would.isolated).unwrap_or_default(), waits)
+    };
+    assert_eq!(named(at(100)), (vec![], vec![set_key("web", "http")]));
+    assert_eq!(named(at(102)), (vec!["10.244.0.1:8080".to_owned()], vec![]));
+    scene.world.take_marks();
+    scene.world.mark_set(&set_key("web", "http"));
+    assert!(scene.world.take_marks().services.contains(&key("web")));
 }

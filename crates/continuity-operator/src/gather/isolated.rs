@@ -29,7 +29,7 @@ struct Tally<'a> {
 }
 
 /// What a backend is known by: its pod, or where there is none its address.
-pub(super) fn identity(backend: &BackendReport) -> &str {
+pub(crate) fn identity(backend: &BackendReport) -> &str {
     if backend.pod.is_empty() {
         &backend.address
     } else {

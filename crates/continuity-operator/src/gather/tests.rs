@@ -15,6 +15,7 @@ pub(super) fn facts<'a>(
         nodes: reports.len(),
         digest: None,
         hint: None,
+        outliers: &[],
         previous,
     }
 }
@@ -333,4 +334,82 @@ fn long_sentences_are_cut_with_a_mark() {
     let cut = sentence(&"é".repeat(400));
     assert_eq!(cut.chars().count(), SENTENCE_MAX);
     assert!(cut.ends_with('…'));
+}
+
+fn outlier() -> crate::outlier::Outlier {
+    crate::outlier::Outlier {
+        address: "10.0.0.7:80".into(),
+        pod: "web-7".into(),
+        node: "node-7".into(),
+        own_micros: 512_000,
+        peers_micros: 21_000,
+    }
+}
+
+#[test]
+fn a_backend_that_only_other_nodes_give_away_is_named_beside_those_that_nodes_name() {
+    let would = WouldHave {
+        regime: Regime::Transition,
+        isolated: vec!["10.0.0.1:80".into()],
+        message: "taken 10.0.0.1:80 out of rotation: a reason".into(),
+    };
+    let (calm, observed) = (
+        SetReport {
+            would_have: Some(WouldHave::default()),
+            ..report(10)
+        },
+        SetReport {
+            would_have: Some(would),
+            ..report(10)
+        },
+    );
+    let late = [outlier()];
+    let shown = |reports: &[(&str, &SetReport)], previous: &EquivalenceSetStatus| {
+        let watching = Facts {
+            mode: Mode::Observe,
+            outliers: &late,
+            ..facts(reports, previous)
+        };
+        status(&watching, at(1))
+    };
+    let first = shown(&[("a", &calm), ("b", &calm)], &EquivalenceSetStatus::default());
+    let alone = first.would_have.clone().unwrap();
+    assert_eq!((alone.regime, alone.nodes), (Regime::Transition, 1));
+    assert_eq!(alone.isolated, ["10.0.0.7:80"]);
+    let sentence = "taken 10.0.0.7:80 out of rotation: 10.0.0.7:80 (web-7) answers in 512 ms, \
+                    its peers on all nodes in 21 ms: 24.3 ×";
+    assert_eq!(alone.message, sentence);
+    let both = shown(&[("a", &calm), ("b", &observed)], &first)
+        .would_have
+        .unwrap();
+    assert_eq!(both.isolated, ["10.0.0.1:80", "10.0.0.7:80"]);
+    assert_eq!(both.nodes, 2);
+    let told = "taken 10.0.0.1:80 out of rotation: a reason; taken 10.0.0.7:80";
+    assert!(both.message.starts_with(told), "{}", both.message);
+}
+
+#[test]
+fn the_sentence_about_a_lasting_outlier_is_not_written_anew_with_every_figure() {
+    let calm = report(10);
+    let reports = [("a", &calm)];
+    let told = |outlier: crate::outlier::Outlier, previous: &EquivalenceSetStatus| {
+        let late = [outlier];
+        let watching = Facts {
+            mode: Mode::Observe,
+            outliers: &late,
+            ..facts(&reports, previous)
+        };
+        status(&watching, at(1)).would_have.unwrap()
+    };
+    let empty = EquivalenceSetStatus::default();
+    let first = told(outlier(), &empty);
+    let previous = EquivalenceSetStatus {
+        would_have: Some(first.clone()),
+        ..empty
+    };
+    let slower = crate::outlier::Outlier {
+        own_micros: 700_000,
+        ..outlier()
+    };
+    assert_eq!(told(slower, &previous), first);
 }

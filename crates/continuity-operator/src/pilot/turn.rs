@@ -168,6 +168,9 @@ impl Pilot {
     fn look(&mut self, now: Moment) {
         self.part = (self.part + 1) % PARTS;
         self.world.mark_share(self.part, PARTS);
+        for set in self.memory.waiting() {
+            self.world.mark_set(set);
+        }
         if self.part == 0 {
             self.world.review(now);
             self.memory.retain(&self.world);

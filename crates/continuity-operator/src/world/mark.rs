@@ -70,6 +70,15 @@ impl World {
         self.marks.bound();
     }
 
+    /// Marks the Service of a set.
+    pub fn mark_set(&mut self, set: &Key) {
+        if let Some(stored) = self.sets.get(set) {
+            let service = Key::new(&set.namespace, &stored.spec.service.name);
+            self.marks.services.insert(service);
+            self.marks.bound();
+        }
+    }
+
     /// Takes the marks, everything and namespaces expanded, and settles who has which port of the marked Services.
     pub fn take_marks(&mut self) -> Marks {
         let mut marks = std::mem::take(&mut self.marks);

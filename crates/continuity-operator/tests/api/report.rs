@@ -2,7 +2,8 @@
 
 use crate::plane::{Plane, eventually};
 use crate::watching::{CHECKOUT, followed, isolated, plan, policies, report, status_when, tell};
-use continuity_api::node::{Regime, SetReport};
+use continuity_api::node::{BackendReport, Regime, SetReport, WouldHave};
+use continuity_api::policy::Mode;
 use continuity_api::{conditions, events};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::Api;
@@ -69,6 +70,60 @@ async fn an_isolation_is_in_the_status_within_two_seconds_and_told_by_an_event()
         (verdict.address.as_str(), verdict.agreeing_nodes),
         ("10.244.1.2:8080", 2)
     );
+}
+
+#[tokio::test]
+#[ignore = "needs the kubernetes binary of e2e/cluster (CONTINUITY_KUBERNETES)"]
+async fn in_observe_a_backend_alone_on_its_node_is_named_beside_those_of_other_nodes() {
+    let plane = Plane::start("lone").await;
+    let _operator = plane.operator("operator-a", &[]);
+    plane
+        .apply(&CHECKOUT.replace("mode: Enforce", "mode: Observe"))
+        .await;
+    let digest = plan(&plane).await.spec.digest;
+    let alone = |index: u8, millis: i64| SetReport {
+        mode: Mode::Observe,
+        backends: vec![BackendReport {
+            address: format!("10.244.1.{index}:8080"),
+            pod: format!("checkout-{index}"),
+            node: format!("node-{index}"),
+            median_micros: millis * 1_000,
+            ..BackendReport::default()
+        }],
+        would_have: Some(WouldHave::default()),
+        ..report(&digest, Regime::Laminar)
+    };
+    let say = async |index: u8, sequence: i64, millis: i64| {
+        let node = format!("node-{index}");
+        tell(&plane, &node, sequence, vec![alone(index, millis)]).await;
+    };
+    for index in 1..=3 {
+        say(index, 1, 20).await;
+    }
+    let named = |status: &continuity_api::EquivalenceSetStatus| -> Vec<String> {
+        let would = status.would_have.clone().unwrap_or_default();
+        would.isolated
+    };
+    status_when(&plane, "three nodes", Duration::from_secs(20), |status| {
+        status.nodes.reporting == 3 && named(status).is_empty()
+    })
+    .await;
+    say(2, 2, 500).await;
+    let late = |status: &continuity_api::EquivalenceSetStatus| named(status) == ["10.244.1.2:8080"];
+    let (status, took) = status_when(&plane, "the late one", Duration::from_secs(20), late).await;
+    assert!(took < Duration::from_secs(12), "{took:?}");
+    let would = status.would_have.unwrap();
+    assert!(
+        would
+            .message
+            .contains("(checkout-2) answers in 500 ms, its peers on all nodes in 20 ms"),
+        "{}",
+        would.message
+    );
+    assert_eq!((would.nodes, status.isolated.len()), (1, 0), "nothing is done");
+    say(2, 3, 22).await;
+    let well = |status: &continuity_api::EquivalenceSetStatus| named(status).is_empty();
+    status_when(&plane, "all alike again", Duration::from_secs(10), well).await;
 }
 
 #[tokio::test]

@@ -121,6 +121,7 @@ proptest! {
             nodes: reports.len(),
             digest: Some("d"),
             hint: None,
+            outliers: &[],
             previous: &EquivalenceSetStatus::default(),
         };
         let status = gather::status(&facts, now());

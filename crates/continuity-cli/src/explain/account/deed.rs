@@ -149,13 +149,30 @@ fn would_have(scene: &Scene) -> Vec<String> {
         ));
     }
     // The message repeats the reason of a backend that the row above already complains of.
-    if !would.message.is_empty() && scene.sick.is_empty() {
+    if !would.message.is_empty() && (scene.sick.is_empty() || stands_out(scene) > 0) {
         lines.push(would.message);
     }
     if lines.is_empty() {
         lines.push("nothing, and Enforce would have done nothing either".to_owned());
     }
     lines
+}
+
+/// Backends that Enforce would have isolated though no node complains of them: only a comparison over all nodes shows them.
+pub(super) fn stands_out(scene: &Scene) -> usize {
+    let would = scene
+        .facts
+        .set
+        .status
+        .as_ref()
+        .and_then(|status| status.would_have.as_ref());
+    let told = |address: &String| {
+        let mut sick = scene.sick.iter();
+        sick.any(|sick| sick.address == *address || sick.also.contains(address))
+    };
+    would.map_or(0, |would| {
+        would.isolated.iter().filter(|address| !told(address)).count()
+    })
 }
 
 /// An equal part, in parts per million.
