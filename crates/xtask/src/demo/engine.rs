@@ -35,8 +35,6 @@ pub use super::stage::test_on_cluster;
 const WARM_UP: Duration = Duration::from_millis(2500);
 /// The healthy window before each fault: 4,000 attempts.
 const HEALTHY: Duration = Duration::from_secs(8);
-/// When the worst moment is looked at.
-const WORST: Duration = Duration::from_secs(8);
 /// How long a return is waited for: the goal and some.
 const RETURN: Duration = Duration::from_secs(34);
 /// What is still measured after a fault that has no victim to return.
@@ -307,8 +305,8 @@ impl Watch {
                 half.victims().cloned().collect::<Vec<_>>(),
             ));
         }
-        let (cluster, seconds) = (cluster.clone(), scene.seconds());
-        let thread = thread::spawn(move || watch(&cluster, halves, begin_ns, seconds));
+        let (cluster, times) = (cluster.clone(), (scene.worst(), scene.seconds()));
+        let thread = thread::spawn(move || watch(&cluster, halves, begin_ns, times));
         Ok(Self { thread: Some(thread) })
     }
 
@@ -325,7 +323,7 @@ fn watch(
     cluster: &Cluster,
     mut halves: Vec<(Vec<Server>, Vec<workload::Pod>)>,
     begin_ns: u64,
-    seconds: u64,
+    (worst, seconds): (Duration, u64),
 ) -> Result<Seen, Error> {
     let settle = Duration::from_nanos(trial::SETTLE_NS);
     sleep_until(begin_ns, settle);
@@ -333,7 +331,7 @@ fn watch(
     for (servers, _) in &mut halves {
         before.push(workload::accepted(servers, Port::Http)?);
     }
-    sleep_until(begin_ns, WORST);
+    sleep_until(begin_ns, worst);
     let sets = Some(status::sets(cluster)?);
     let explained = Some(status::explain(PAIR[0])?);
     let mut maps_share = None;

@@ -12,6 +12,7 @@ use continuity_traffic::control::{Fault as Sickness, Port};
 
 use super::control::{self, Builds};
 use super::fault::{Fault, Inject};
+use super::goal::Goal;
 use super::trial::Agents;
 use super::wire::Server;
 use super::workload::{self, NAMESPACE, PAIR, Pod};
@@ -34,9 +35,8 @@ pub(super) struct Half {
 impl Half {
     fn new(cluster: &Cluster, app: &str, first: usize, count: usize) -> Result<Self, Error> {
         let (servers, pods) = (workload::servers(cluster, app)?, workload::pods(cluster, app)?);
-        let order = turns(&pods);
-        let next = order.iter().cycle().skip(first % order.len().max(1));
-        let sick = next.take(count.min(order.len())).copied().collect();
+        let size = servers.len().max(1);
+        let sick = (0..count.min(size)).map(|at| (first + at) % size).collect();
         Ok(Self { servers, pods, sick })
     }
 
@@ -54,15 +54,6 @@ impl Half {
         }
         Ok(at_ns)
     }
-}
-
-/// The order in which pods get sick: those with another one on their node first. The first trial is Observe's, and Observe
-/// judges a backend by the others of its node.
-fn turns(pods: &[Pod]) -> Vec<usize> {
-    let alone = |pod: &Pod| pods.iter().filter(|other| other.node == pod.node).count() < 2;
-    let (lone, accompanied): (Vec<usize>, Vec<usize>) =
-        (0..pods.len()).partition(|at| pods.get(*at).is_some_and(alone));
-    [accompanied, lone].concat()
 }
 
 /// What is broken now and must be mended.
@@ -129,6 +120,13 @@ impl<'a> Scene<'a> {
     /// For how long.
     pub(super) fn seconds(&self) -> u64 {
         self.fault.seconds
+    }
+
+    /// When the worst moment of it is looked at, after it began. Observe is given longer: before it names a backend that is
+    /// alone on its node, every other node must have had the time to tell the same of its own.
+    pub(super) fn worst(&self) -> Duration {
+        let compared = self.fault.goals.contains(&Goal::SaysWouldHave);
+        Duration::from_secs(if compared { 12 } else { 8 })
     }
 
     fn sicken(&mut self, port: Port, sickness: Sickness) -> Result<u64, Error> {
@@ -305,28 +303,4 @@ impl Drop for Scene<'_> {
 pub(super) fn sleep_until(begin_ns: u64, after: Duration) {
     let due = Duration::from_nanos(begin_ns).saturating_add(after);
     thread::sleep(due.saturating_sub(Duration::from_nanos(clock::now_ns())));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pod_that_is_alone_on_its_node_gets_sick_last() {
-        let pod = |name: &str, node: &str| Pod {
-            name: name.into(),
-            node: node.into(),
-            address: "10.244.1.2".parse().unwrap(),
-            addresses: Vec::new(),
-        };
-        let pods = [
-            pod("a", "node-3"),
-            pod("b", "node-1"),
-            pod("c", "node-2"),
-            pod("d", "node-1"),
-            pod("e", "node-2"),
-        ];
-        assert_eq!(turns(&pods), [1, 2, 3, 4, 0]);
-        assert_eq!(turns(&pods[..1]), [0]);
-    }
 }
