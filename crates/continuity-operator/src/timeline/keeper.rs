@@ -30,8 +30,11 @@ const HANDED_MAX: usize = 1_024;
 const OBJECTS_MAX: usize = 25_000;
 /// Least time between two writes of one timeline: 12 a minute, as of a status.
 const SPACING: Duration = Duration::from_secs(5);
-/// Pause after a failed write.
+/// Pause of one timeline after a failed write.
 const PAUSE: Duration = Duration::from_secs(10);
+/// Pause of all of them then: where every write is refused, as by an older CRD or a missing right, 25,000 objects would be
+/// tried every 10 s; so it is four a second.
+const REST: Duration = Duration::from_secs(1);
 /// Writes on their way at once; half of what the main loop takes for itself.
 const FLIGHTS_MAX: usize = 4;
 /// Longest wait for one read or write.
@@ -64,6 +67,7 @@ impl Keeper {
             waiting: BTreeMap::new(),
             marks: BTreeMap::new(),
             epoch: None,
+            rests_until: None,
             failing: false,
         };
         tokio::spawn(desk.run(incoming));
@@ -94,6 +98,8 @@ struct Desk {
     /// Marks as stored, so that figures that move cost nothing.
     marks: BTreeMap<Key, Mark>,
     epoch: Option<i64>,
+    /// Nothing is sent before.
+    rests_until: Option<Instant>,
     failing: bool,
 }
 
@@ -120,8 +126,9 @@ impl Desk {
             let claim = self.lead();
             handed.into_iter().for_each(|snapshot| self.take_in(snapshot));
             flown.into_iter().for_each(|flown| self.land(flown));
+            let rests = self.rests_until.is_some_and(|until| until > Instant::now());
             while let Some((key, snapshots)) = claim
-                .filter(|_| flights.len() < FLIGHTS_MAX)
+                .filter(|_| !rests && flights.len() < FLIGHTS_MAX)
                 .and_then(|_| self.next())
             {
                 let client = self.client.clone();
@@ -203,7 +210,10 @@ impl Desk {
             }
             // The object is gone, and its timeline with it.
             Err(_) if category == Some(Category::Gone) => waiting.snapshots.clear(),
-            Err(_) => waiting.due = Some(Instant::now() + PAUSE),
+            Err(_) => {
+                waiting.due = Some(Instant::now() + PAUSE);
+                self.rests_until = Some(Instant::now() + REST);
+            }
         }
         let now = Instant::now();
         self.waiting.retain(|_, waiting| {
