@@ -4,7 +4,7 @@ use continuity_agent::forecast::Forecast;
 use continuity_agent::identity::Identity;
 use continuity_agent::lane::{Lane, LaneKey};
 use continuity_agent::report::compose::compose;
-use continuity_agent::report::trigger::{Cause, FLOOR, RESYNC, TRANSITION_SPACING, Written, due};
+use continuity_agent::report::trigger::{Cause, FLOOR, Pace, RESYNC, TRANSITION_SPACING, Written, due};
 use continuity_agent::snapshot::{BackendShot, LaneShot, Plane, PlaneState, RateShot, Snapshot, TotalShot};
 use continuity_api::node::ContinuityNodeStatus;
 use continuity_api::{Condition, Time};
@@ -105,8 +105,7 @@ impl Node {
         let age = |at: Option<Instant>| at.map_or(Duration::MAX, |at| at.elapsed());
         self.written.age = age(self.written_at);
         self.written.transition_age = age(self.transition_at);
-        let spacings = snapshot.lanes.iter().map(|lane| lane.lane.advice.report_spacing);
-        let cause = due(&self.written, &status, spacings.max().unwrap_or_default())?;
+        let cause = due(&self.written, &status, &Pace::of(&snapshot.lanes))?;
         self.composed = self.changes;
         Some((status, cause))
     }
