@@ -227,9 +227,10 @@ async fn a_namespace_that_hangs_in_its_deletion_costs_little_and_holds_nobody_up
         .request_text(request.body(body).unwrap())
         .await
         .unwrap();
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    // Each of its three timelines is tried once more, after a pause of 10 s.
+    tokio::time::sleep(Duration::from_secs(14)).await;
     let before = proxy.exchanges().len();
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    tokio::time::sleep(Duration::from_secs(12)).await;
     let asked: Vec<_> = since(&proxy, before)
         .into_iter()
         .filter(|one| one.path.contains("/doomed/"))
