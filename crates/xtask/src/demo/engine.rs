@@ -136,6 +136,7 @@ impl<'a> Engine<'a> {
 
         step.waiting("the fault to unfold");
         times.begin_ns = scene.begin()?;
+        times.turn_ns = scene.inject().turn_ns();
         let watch = Watch::start(&scene, times.begin_ns, self.cluster)?;
         let status_back_s = scene.unfold(times.begin_ns);
         let seen = watch.finish()?;

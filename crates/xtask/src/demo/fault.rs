@@ -32,6 +32,19 @@ pub enum Inject {
     Surge(Surge),
 }
 
+impl Inject {
+    /// Length of a turn of what comes and goes.
+    pub(super) fn turn_ns(self) -> Option<u64> {
+        match self {
+            Self::Backends {
+                sickness: Sickness::Alternate { period_ms, .. },
+                ..
+            } => Some(u64::from(period_ms) * 1_000_000),
+            _ => None,
+        }
+    }
+}
+
 /// How the load rises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Surge {
@@ -244,7 +257,8 @@ pub const FAULTS: &[Fault] = &[
             delay_ms: 500,
             period_ms: 3000,
         }),
-        // Ends with a gray turn: after its last one the backend is well, and what it gets then is no fault's share.
+        // Ends with a gray turn. What it gets in its well turns is no share of a sick backend, for clients' counts; servers
+        // count both.
         seconds: 27,
         goals: &[
             Goal::Detected { seconds: 2.0 },
@@ -252,7 +266,7 @@ pub const FAULTS: &[Fault] = &[
             Goal::P99Late { ratio: 1.3 },
             Goal::NoneFailed,
             Goal::Returned { seconds: 30.0 },
-            Goal::ServerSaw { percent: 0.2 },
+            Goal::ServerSaw { percent: 2.0 },
             // A node that tested it in a well turn is in the first steps of its return: 4 of 64 slots at most.
             Goal::MapsSay { percent: 6.3 },
         ],

@@ -47,6 +47,13 @@ impl Shares {
         (slice.len(), slice.iter().filter(|(_, bad)| *bad).count())
     }
 
+    /// Attempts, and those on the sick backends that were due while they were sick.
+    pub(super) fn count_where(&self, from_ns: u64, to_ns: u64, sick: impl Fn(u64) -> bool) -> (usize, usize) {
+        let slice = self.slice(from_ns, to_ns);
+        let bad = slice.iter().filter(|(due, bad)| *bad && sick(*due));
+        (slice.len(), bad.count())
+    }
+
     /// The share over a window; `None` where nothing was due.
     pub(super) fn over(&self, from_ns: u64, to_ns: u64) -> Option<f64> {
         let (all, bad) = self.count(from_ns, to_ns);
@@ -144,6 +151,22 @@ mod tests {
         assert!((2.5..4.1).contains(&returned), "{returned}");
         let late = shares.over(7 * SECOND, 13 * SECOND).unwrap();
         assert!(late < 0.002, "{late}");
+    }
+
+    #[test]
+    fn what_a_backend_gets_while_it_is_well_is_no_share_of_the_sick() {
+        let shares = Shares::new(&log(100.0, 100.0), &[0], 0.2);
+        let turns = |at: u64| (at / (3 * SECOND)).is_multiple_of(2);
+        let (all, bad) = shares.count_where(0, 12 * SECOND, turns);
+        assert_eq!(
+            (all, bad),
+            (6_000, 600),
+            "half of the time, a fifth of the attempts"
+        );
+        assert_eq!(
+            shares.count_where(0, 12 * SECOND, |_| true),
+            shares.count(0, 12 * SECOND)
+        );
     }
 
     #[test]

@@ -29,9 +29,18 @@ pub(super) struct Times {
     /// `late` ends here where it does not end with the fault: starting an API server takes both cores of a small machine
     /// for seconds, which is no figure of any balancer's.
     pub(super) late_end_ns: Option<u64>,
+    /// Length of a turn where the fault comes and goes, on first.
+    #[serde(default)]
+    pub(super) turn_ns: Option<u64>,
 }
 
 impl Times {
+    /// Whether the fault is on.
+    fn on(&self, at_ns: u64) -> bool {
+        let turn = |turn: u64| (at_ns.saturating_sub(self.begin_ns) / turn.max(1)).is_multiple_of(2);
+        (self.begin_ns..self.end_ns).contains(&at_ns) && self.turn_ns.is_none_or(turn)
+    }
+
     /// Where `late` begins.
     pub(super) fn late_ns(&self) -> u64 {
         (self.begin_ns + SETTLE_NS).min(self.begin_ns.midpoint(self.end_ns))
@@ -62,7 +71,7 @@ pub(super) struct Sick {
     pub(super) before: f64,
     /// Over `during`.
     pub(super) during: f64,
-    /// Over `late`.
+    /// Over `late`: those that it got while it was sick, of all.
     pub(super) late: f64,
     /// Connections behind `late`.
     pub(super) late_count: usize,
@@ -147,13 +156,13 @@ pub(super) fn row(log: &Log, side: &Side, times: &Times) -> Row {
 }
 
 fn sick(shares: &Shares, times: &Times, fair: f64) -> Sick {
-    let (late_count, _) = shares.count(times.late_ns(), times.end_ns);
+    let (late_count, bad) = shares.count_where(times.late_ns(), times.end_ns, |at| times.on(at));
     let (peak, peak_bound) = shares.peak(times.begin_ns, times.end_ns);
     Sick {
         fair,
         before: shares.over(times.start_ns, times.begin_ns).unwrap_or(0.0),
         during: shares.over(times.begin_ns, times.end_ns).unwrap_or(0.0),
-        late: shares.over(times.late_ns(), times.end_ns).unwrap_or(0.0),
+        late: super::latency::fraction(bad) / super::latency::fraction(late_count.max(1)),
         late_count,
         detected_s: shares.detected(times.begin_ns, times.end_ns),
         returned_s: shares.returned(times.end_ns, times.stop_ns),
