@@ -8,8 +8,9 @@
  * Invariants: nothing is rewritten without a way back (an answer from an address that was never asked is thrown away by
  * every resolver); the table is bounded, and a flow that it forgets chooses again; no datagram is refused but for a set
  * without backends, or on a connected socket whose backend is gone.
- * Left out: turnaround of such sockets, so they go by the slots and not by the score; two service addresses that share a backend, asked by one socket: its answers show the
- * one that was asked last; the address in an ICMP error's queue (IP_RECVERR).
+ * Left out: turnaround of such sockets, so they go by the slots and not by the score; two service addresses that share a
+ * backend, asked by one socket: its answers show the one that was asked last; the address in an ICMP error's queue
+ * (IP_RECVERR).
  */
 #ifndef CONTINUITY_FLOW_H
 #define CONTINUITY_FLOW_H

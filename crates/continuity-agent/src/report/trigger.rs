@@ -194,14 +194,16 @@ const PRESSURE_STEP: i64 = 100;
 /// Share of a backend that is out or coming back that counts as moved, parts per million: 1 %.
 const SHARE_STEP: u32 = 10_000;
 
+/// The sets of a report by namespace and name.
+fn by_name(status: &ContinuityNodeStatus) -> BTreeMap<(&str, &str), &SetReport> {
+    let sets = status.sets.iter();
+    sets.map(|set| ((&*set.namespace, &*set.set), set)).collect()
+}
+
 /// A figure of a set that is, or was when it was last told, not as usual has moved by what a person would notice. Calm sets
 /// cost nothing: the noise of their figures is no news.
 fn figures_moved(last: &ContinuityNodeStatus, now: &ContinuityNodeStatus) -> bool {
-    let before: BTreeMap<(&str, &str), &SetReport> = last
-        .sets
-        .iter()
-        .map(|set| ((&*set.namespace, &*set.set), set))
-        .collect();
+    let before = by_name(last);
     now.sets.iter().any(|set| {
         before
             .get(&(&*set.namespace, &*set.set))
@@ -212,11 +214,7 @@ fn figures_moved(last: &ContinuityNodeStatus, now: &ContinuityNodeStatus) -> boo
 /// In Observe the operator judges a backend by those of other nodes, so it must hear when a median has moved so far that its
 /// judgement may differ. Half of the ratio's octaves: with a whole one it could be misled by as much again.
 fn medians_moved(last: &ContinuityNodeStatus, now: &ContinuityNodeStatus, pace: &Pace<'_>) -> bool {
-    let before: BTreeMap<(&str, &str), &SetReport> = last
-        .sets
-        .iter()
-        .map(|set| ((&*set.namespace, &*set.set), set))
-        .collect();
+    let before = by_name(last);
     now.sets.iter().any(|set| {
         let name = (&*set.namespace, &*set.set);
         let (Some(step), Some(before)) = (pace.steps.get(&name), before.get(&name)) else {

@@ -98,39 +98,15 @@ fn what_was_learned_survives_a_restart() {
     let mut state = SetState::default();
     let mut now = Nanos::from_secs(10);
     for _ in 0..200 {
-        let mut backends: Vec<BackendSample> = (0..4).map(|id| BackendSample::new(BackendId(id))).collect();
-        for sample in &mut backends {
-            sample.attempts = 5;
-            sample.answered = 5;
-            sample.turnaround[continuity_field::histogram::bucket(20_000)] = 5;
-        }
         now = now + Nanos::from_millis(200);
-        let samples = Samples {
-            interval: Nanos::from_millis(200),
-            backends: &backends,
-            advice: Advice::default(),
-            regression: Default::default(),
-        };
-        step(&mut state, &samples, &SetConfig::default(), now);
+        gray(&mut state, now, false);
     }
     let calm = state.outcome().demand.calm_micros;
     assert!((16_384..20_480).contains(&calm), "{calm}");
     let mut bytes = Vec::new();
     state.save(&mut bytes);
     let mut restored = SetState::restore(&bytes).unwrap();
-    let backends: Vec<BackendSample> = (0..4).map(|id| BackendSample::new(BackendId(id))).collect();
-    let samples = Samples {
-        interval: Nanos::from_millis(200),
-        backends: &backends,
-        advice: Advice::default(),
-        regression: Default::default(),
-    };
-    step(
-        &mut restored,
-        &samples,
-        &SetConfig::default(),
-        Nanos::from_secs(1),
-    );
+    look(&mut restored, Nanos::from_secs(1), |_| None, &[]);
     assert_eq!(restored.outcome().demand.calm_micros, calm);
 }
 
@@ -146,38 +122,31 @@ fn with_one_isolated() -> (SetState, Nanos) {
     (state, now)
 }
 
-fn gray(state: &mut SetState, now: Nanos, sick: bool) {
+/// One look at four backends, each of which answers five requests in so many µs, or is asked nothing; others say what
+/// `verdicts` say.
+fn look(state: &mut SetState, now: Nanos, answers: impl Fn(u64) -> Option<u64>, verdicts: &[Verdict]) {
     let mut backends: Vec<BackendSample> = (0..4).map(|id| BackendSample::new(BackendId(id))).collect();
     for sample in &mut backends {
-        let slow = sick && sample.id.0 == 0;
-        sample.attempts = 5;
-        sample.answered = 5;
-        let micros = if slow { 500_000 } else { 20_000 };
-        sample.turnaround[continuity_field::histogram::bucket(micros)] = 5;
+        if let Some(micros) = answers(sample.id.0) {
+            (sample.attempts, sample.answered) = (5, 5);
+            sample.turnaround[continuity_field::histogram::bucket(micros)] = 5;
+        }
     }
     let samples = Samples {
         interval: Nanos::from_millis(200),
         backends: &backends,
-        advice: Advice::default(),
+        advice: Advice {
+            verdicts,
+            ..Advice::default()
+        },
         regression: Default::default(),
     };
     step(state, &samples, &SetConfig::default(), now);
 }
 
-/// All four answer in so many µs.
-fn all(state: &mut SetState, now: Nanos, micros: u64) {
-    let mut backends: Vec<BackendSample> = (0..4).map(|id| BackendSample::new(BackendId(id))).collect();
-    for sample in &mut backends {
-        (sample.attempts, sample.answered) = (5, 5);
-        sample.turnaround[continuity_field::histogram::bucket(micros)] = 5;
-    }
-    let samples = Samples {
-        interval: Nanos::from_millis(200),
-        backends: &backends,
-        advice: Advice::default(),
-        regression: Default::default(),
-    };
-    step(state, &samples, &SetConfig::default(), now);
+fn gray(state: &mut SetState, now: Nanos, sick: bool) {
+    let slow = |id| if sick && id == 0 { 500_000 } else { 20_000 };
+    look(state, now, |id| Some(slow(id)), &[]);
 }
 
 #[test]
@@ -194,21 +163,11 @@ fn a_new_process_keeps_the_sick_one_out_with_its_reason_and_its_hold() {
     assert!(matches!(before.evidence, Evidence::Latency { .. }));
 }
 
-/// So many looks in which nobody asks anything; others say what `verdicts` say.
+/// So many looks in which nobody asks anything.
 fn silent(state: &mut SetState, now: &mut Nanos, looks: u32, verdicts: &[Verdict]) {
-    let backends: Vec<BackendSample> = (0..4).map(|id| BackendSample::new(BackendId(id))).collect();
     for _ in 0..looks {
         *now = *now + Nanos::from_millis(200);
-        let samples = Samples {
-            interval: Nanos::from_millis(200),
-            backends: &backends,
-            advice: Advice {
-                verdicts,
-                ..Advice::default()
-            },
-            regression: Default::default(),
-        };
-        step(state, &samples, &SetConfig::default(), *now);
+        look(state, *now, |_| None, verdicts);
     }
 }
 
@@ -239,7 +198,12 @@ fn a_crisis_of_a_set_that_nobody_asks_any_more_ends() {
     let mut now = Nanos::from_secs(10);
     for tick in 0..200 {
         now = now + Nanos::from_millis(200);
-        all(&mut state, now, if tick < 150 { 20_000 } else { 500_000 });
+        look(
+            &mut state,
+            now,
+            |_| Some(if tick < 150 { 20_000 } else { 500_000 }),
+            &[],
+        );
     }
     assert_eq!(state.outcome().regime, Regime::Crisis);
     silent(&mut state, &mut now, 140, &[]);
